@@ -1,0 +1,5 @@
+"""``python -m halfmask``."""
+
+from halfmask.cli import main
+
+main()

@@ -1,0 +1,78 @@
+"""The command line: parses, calls the verb, and tells errors in one line."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+import types
+import typing
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from halfmask import __version__, verbs
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    help="Train medical image segmentation models from few labels, and say honestly what that gained.",
+)  # fmt: skip
+_debug = False
+
+
+def main() -> None:
+    """Run the command line; a user's mistake ends it with exit code 1 and no traceback."""
+    try:
+        app()
+    except KeyboardInterrupt as e:
+        print(str(e) or "stopped", file=sys.stderr)
+        sys.exit(128 + getattr(e, "signal", 2))
+    except (ValueError, OSError) as e:  # what the user gave; anything else is our fault and shows where
+        if _debug:
+            raise
+        sys.exit(f"error: {e}")
+
+
+def _command(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """The verb with its `verbs.Doc` notes as typer's: arguments before "/", options after "*"."""
+    hints, parameters = _hints(verb), []
+    declared = list(inspect.signature(verb).parameters.values())
+    positional = [p for p in declared if p.kind is p.POSITIONAL_ONLY]
+    for p in declared:
+        kind, doc = typing.get_args(hints[p.name])
+        note = typer.Argument(help=doc.text) if p in positional else typer.Option(help=doc.text)
+        parameters.append(p.replace(annotation=Annotated[kind, note], kind=p.KEYWORD_ONLY))
+
+    @functools.wraps(verb)
+    def command(**options: Any) -> None:
+        bound = [options.pop(p.name) for p in positional]
+        result = verb(*bound, **options)
+        if verb is verbs.check and any(fault.severity == "error" for fault in result):
+            raise typer.Exit(1)
+
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in parameters}
+    return command
+
+
+def _hints(verb: Callable[..., Any]) -> dict[str, Any]:
+    """The annotations of the arguments; a verb's return type may name packages that are not imported."""
+    given = types.SimpleNamespace(__annotations__={k: v for k, v in verb.__annotations__.items() if k != "return"})
+    return typing.get_type_hints(given, vars(verbs), include_extras=True)
+
+
+for _verb in (verbs.check, verbs.prepare, verbs.train, verbs.predict, verbs.evaluate, verbs.methods):
+    app.command(_verb.__name__)(_command(_verb))
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    debug: Annotated[bool, typer.Option(help="Show the traceback of errors.")] = False,
+    version: Annotated[bool, typer.Option(help="Show the version.")] = False,
+) -> None:
+    global _debug
+    _debug = debug
+    if version:
+        print(__version__)
+        raise typer.Exit

@@ -1,0 +1,146 @@
+"""Image files: NIfTI through nibabel (it keeps every header), all else through SimpleITK."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import SimpleITK as sitk
+
+from halfmask.data.atomic import atomic
+from halfmask.data.volume import Grid
+
+NIFTI = (".nii.gz", ".nii")
+VOLUMES = (".nrrd", ".nhdr", ".mha", ".mhd")
+PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+SUFFIXES = NIFTI + VOLUMES + PICTURES
+
+sitk.ProcessObject.SetGlobalWarningDisplay(False)  # else ITK prints to stderr past Python's warnings
+_BROKEN = (OSError, EOFError, zlib.error, ValueError, RuntimeError, nibabel.filebasedimages.ImageFileError)
+
+
+def suffix(path: Path) -> str:
+    """The suffix by which an image file is known, ".nii.gz" in one piece; "" if it is no image file."""
+    name = path.name.lower()
+    return next((s for s in SUFFIXES if name.endswith(s)), "")
+
+
+def stem(path: Path) -> str:
+    """The file's name without that suffix."""
+    return path.name[: len(path.name) - len(suffix(path))]
+
+
+def read(path: Path) -> tuple[np.ndarray, Grid]:
+    """Read an image: (C, *spatial) with the file's own numbers, and its grid.
+
+    A fourth axis of a NIfTI file and the components of a color picture are channels.
+
+    Raises:
+        ValueError: naming the file and why it cannot be read (not an image, truncated, …).
+    """
+    try:
+        return _read_nifti(path) if suffix(path) in NIFTI else _read_itk(path)
+    except _BROKEN as e:
+        raise ValueError(f"{path} cannot be read: {_reason(e)}") from e
+
+
+def read_grid(path: Path) -> Grid:
+    """The grid alone, without reading the voxels. Raises like `read`."""
+    try:
+        if suffix(path) in NIFTI:
+            image: Any = nibabel.load(path)
+            return _nifti_grid(image.shape, image.affine)
+        reader = sitk.ImageFileReader()
+        reader.SetFileName(str(path))
+        reader.ReadImageInformation()
+        return _itk_grid(reader)
+    except _BROKEN as e:
+        raise ValueError(f"{path} cannot be read: {_reason(e)}") from e
+
+
+def write_like(path: Path, array: np.ndarray, like: Path) -> Path:
+    """Write an array (*spatial) in the format, geometry and header of the image ``like``, atomically.
+
+    Whole numbers keep their dtype; float goes out as float32. A lossy or 8-bit picture format cannot
+    hold that: then it becomes PNG (whole numbers) or TIFF (float).
+
+    Returns: the path written, ``path`` with the fitting suffix.
+    """
+    ending = suffix(like)
+    if ending in PICTURES:
+        ending = ".png" if np.issubdtype(array.dtype, np.integer) else ".tiff"
+    path = path.with_name(path.name + ending)
+    with atomic(path) as partial:
+        if ending in NIFTI:
+            source: Any = nibabel.load(like)
+            mask = source.__class__(array.reshape(source.shape[:3]), source.affine, source.header)
+            mask.header.set_data_dtype(array.dtype)
+            mask.header.set_slope_inter(1, 0)
+            mask.header["cal_max"] = mask.header["cal_min"] = 0  # the display range was the image's
+            nibabel.save(mask, partial)
+        else:
+            reader = sitk.ImageFileReader()
+            reader.SetFileName(str(like))
+            reader.ReadImageInformation()
+            flat = array[0] if ending in (".png", ".tiff") else np.transpose(array)
+            image = sitk.GetImageFromArray(np.ascontiguousarray(flat))
+            image.SetSpacing(reader.GetSpacing()[: image.GetDimension()])
+            image.SetOrigin(reader.GetOrigin()[: image.GetDimension()])
+            if image.GetDimension() == reader.GetDimension():
+                image.SetDirection(reader.GetDirection())
+            sitk.WriteImage(image, str(partial), useCompression=True)
+    return path
+
+
+def _read_nifti(path: Path) -> tuple[np.ndarray, Grid]:
+    image: Any = nibabel.load(path)
+    array = np.asanyarray(image.dataobj)
+    if array.dtype.names:  # RGB as a structured type
+        array = np.stack([array[name] for name in array.dtype.names], -1)
+    if array.dtype == np.float64:  # what a scaled file gives
+        array = array.astype(np.float32)
+    array = array.reshape((*array.shape, 1)) if array.ndim == 2 else array
+    array = array.reshape((*array.shape[:3], -1))
+    return np.moveaxis(array, -1, 0), _nifti_grid(image.shape, image.affine)
+
+
+def _nifti_grid(shape: tuple[int, ...], affine: np.ndarray) -> Grid:
+    if len(shape) < 2 or 0 in shape:
+        raise ValueError(f"its shape {shape} is no image's")
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+        raise ValueError("its affine cannot be inverted")
+    depth = shape[2] if len(shape) > 2 else 1
+    return Grid((shape[0], shape[1], depth), np.asarray(affine, float))
+
+
+def _read_itk(path: Path) -> tuple[np.ndarray, Grid]:
+    image = sitk.ReadImage(str(path))
+    array = sitk.GetArrayFromImage(image)  # (z, y, x) or (y, x), components last
+    array = np.moveaxis(array, -1, 0) if image.GetNumberOfComponentsPerPixel() > 1 else array[None]
+    grid = _itk_grid(image)
+    return (np.moveaxis(array, range(1, 4), range(3, 0, -1)) if grid.scan else array[:, None]), grid
+
+
+def _itk_grid(image: sitk.Image | sitk.ImageFileReader) -> Grid:
+    """ITK counts in left, posterior, superior; we in right, anterior, superior."""
+    size, spacing = image.GetSize(), image.GetSpacing()
+    if image.GetDimension() == 2:
+        return Grid((1, size[1], size[0]), np.diag([1.0, spacing[1], spacing[0], 1.0]), scan=False)
+    if image.GetDimension() != 3:
+        raise ValueError(f"it has {image.GetDimension()} axes; 2 or 3 and channels are expected")
+    affine = np.eye(4)
+    affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * spacing
+    affine[:3, 3] = image.GetOrigin()
+    return Grid(tuple(size), np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine)
+
+
+def _reason(e: BaseException) -> str:
+    if isinstance(e, FileNotFoundError):
+        return "there is no such file"
+    if isinstance(e, EOFError):
+        return "the file ends too early (a copy that broke off?)"
+    lines = [line.strip() for line in str(e).splitlines() if line.strip()]
+    return lines[-1].removeprefix("sitk::ERROR: ") if lines else type(e).__name__

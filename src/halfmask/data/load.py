@@ -1,0 +1,199 @@
+"""Batches: crops read ahead by threads, straight into the batch's buffers."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from halfmask.data.batch import IGNORE, Batch, Images
+from halfmask.data.sample import Stream
+from halfmask.data.stored_case import StoredCase
+
+SHARE = 0.3
+"""Of the memory of the device, or of the machine, that the volumes of one stream may take."""
+
+
+class Volumes:
+    """The voxels of a stream's cases: held whole on the device or in RAM when they fit, else on disk.
+
+    Args:
+        labels: whether training may read these cases' labels at all.
+    """
+
+    def __init__(self, cases: Sequence[StoredCase], *, labels: bool, device: torch.device):
+        self.cases, self.labels = cases, labels
+        self.place = _where(sum(_bytes(c) for c in cases), device)
+        self.held: list[tuple[Tensor, Tensor | None]] = []
+        if self.place is not None:
+            self.held = [(self._hold(c.image), self._hold(c.label) if labels else None) for c in cases]
+
+    def __getitem__(self, number: int) -> tuple[Any, Any]:
+        """Image (C, *shape) and label (*shape) or None, to be cut by slices."""
+        if self.held:
+            return self.held[number]
+        case = self.cases[number]
+        return case.image, case.label if self.labels else None
+
+    def _hold(self, array: Any) -> Tensor:
+        return torch.from_numpy(array[:]).to(self.place)
+
+
+def _bytes(case: StoredCase) -> int:
+    return int(np.prod(case.shape)) * (len(case.channels) * case.image.dtype.itemsize + 1)
+
+
+def _where(size: int, device: torch.device) -> torch.device | None:
+    if device.type == "cuda" and size < SHARE * torch.cuda.mem_get_info(device)[0]:
+        return device
+    if size < SHARE * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"):
+        return torch.device("cpu")
+    return None
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Crops as stored: (B, C, *crop) int16, labels (B, *crop) uint8 or None, and (B, C) to normalize by."""
+
+    image: Tensor
+    label: Tensor | None
+    slope: Tensor
+    shift: Tensor
+    case: Tensor
+
+    def images(self, device: torch.device) -> Images:
+        """On the device and normalized there."""
+        put = lambda t: t.to(device, non_blocking=True)
+        column = (*self.slope.shape, 1, 1, 1)
+        image = put(self.image).float() * put(self.slope).view(column) + put(self.shift).view(column)
+        label = None if self.label is None else put(self.label).long()
+        return Images(image, label, put(self.case))
+
+
+class Loader:
+    """Gives the batches of a training, the same for a given step whatever the number of threads.
+
+    Args:
+        labeled, unlabeled: where crops come from; with ``unlabeled=None`` that half is empty.
+        dims: 2 takes the single slice of each crop as a picture.
+        threads: that read ahead; 0 reads when asked.
+        ahead: batches kept ready.
+    """
+
+    def __init__(
+        self,
+        labeled: Stream,
+        unlabeled: Stream | None,
+        *,
+        dims: int,
+        device: torch.device,
+        threads: int = 2,
+        ahead: int = 4,
+    ):
+        self.labeled, self.unlabeled, self.dims, self.device = labeled, unlabeled, dims, device
+        self.threads, self.ahead = threads, ahead
+        self.volumes = {labeled: Volumes(labeled.cases, labels=True, device=device)}
+        if unlabeled is not None:
+            self.volumes[unlabeled] = Volumes(unlabeled.cases, labels=False, device=device)
+
+    def epoch(self, step: int) -> int:
+        """Passes over the smaller of the two streams."""
+        streams = [s for s in (self.labeled, self.unlabeled) if s is not None]
+        return min(streams, key=lambda s: len(s.cases)).epoch(step)
+
+    def batches(self, start: int, stop: int) -> Iterator[Batch]:
+        """The batches of steps ``start`` to ``stop`` − 1, in order."""
+        on_device = any(v.place is not None and v.place.type == "cuda" for v in self.volumes.values())
+        if self.threads == 0 or on_device:  # cutting on the device is asynchronous already
+            for step in range(start, stop):
+                yield self._batch(self._read(step))
+            return
+        with ThreadPoolExecutor(self.threads, thread_name_prefix="loader") as pool:
+            ready: deque = deque()
+            try:
+                for step in range(start, stop):
+                    while len(ready) < self.ahead and step + len(ready) < stop:
+                        ready.append(pool.submit(self._read, step + len(ready)))
+                    yield self._batch(ready.popleft().result())
+            finally:
+                for future in ready:
+                    future.cancel()
+
+    def cases(self, step: int) -> list[str]:
+        """The names of the cases in a step's batch, for error messages."""
+        return [
+            s.cases[s.place(step, slot).case].name
+            for s in (self.labeled, self.unlabeled)
+            if s is not None
+            for slot in range(s.size)
+        ]
+
+    def _read(self, step: int) -> tuple[Crops, Crops | None]:
+        return self._crops(self.labeled, step), self._crops(self.unlabeled, step) if self.unlabeled else None
+
+    def _batch(self, crops: tuple[Crops, Crops | None]) -> Batch:
+        labeled = self._flat(crops[0].images(self.device))
+        if crops[1] is not None:
+            return Batch(labeled, self._flat(crops[1].images(self.device)))
+        return Batch(labeled, Images(labeled.image[:0], None, labeled.case[:0]))
+
+    def _flat(self, images: Images) -> Images:
+        if self.dims == 3:
+            return images
+        return images.with_(
+            image=images.image.squeeze(2), label=None if images.label is None else images.label.squeeze(1)
+        )
+
+    def _crops(self, stream: Stream, step: int) -> Crops:
+        volumes = self.volumes[stream]
+        places = [stream.place(step, slot) for slot in range(stream.size)]
+        cases = [stream.cases[p.case] for p in places]
+        where = volumes.place or torch.device("cpu")
+        pin = self.device.type == "cuda" and where.type == "cpu"
+        empty = lambda *shape, dtype: torch.empty(shape, dtype=dtype, device=where, pin_memory=pin)
+        image = empty(len(places), len(cases[0].channels), *stream.crop, dtype=torch.int16)
+        label = empty(len(places), *stream.crop, dtype=torch.uint8) if volumes.labels else None
+        for slot, (place, case) in enumerate(zip(places, cases, strict=True)):
+            voxels, classes = volumes[place.case]
+            inner, outer = _overlap(place.start, stream.crop, case.shape)
+            if any(s.stop - s.start < n for s, n in zip(inner, stream.crop, strict=True)):
+                mean = np.rint(-case.shift / case.slope).clip(-32768, 32767)  # 0 once normalized
+                image[slot] = torch.from_numpy(mean.astype(np.int16)).to(where).view(-1, 1, 1, 1)
+                if label is not None:
+                    label[slot] = IGNORE
+            image[slot][(slice(None), *inner)] = torch.as_tensor(voxels[(slice(None), *outer)])
+            if label is not None:
+                label[slot][inner] = torch.as_tensor(classes[outer])
+                self._forget(stream, place.case, place.start, label[slot])
+        numbers = torch.tensor([p.case for p in places])
+        rows = lambda name: torch.from_numpy(np.stack([getattr(c, name) for c in cases]))
+        return Crops(image, label, rows("slope"), rows("shift"), numbers)
+
+    @staticmethod
+    def _forget(stream: Stream, number: int, start: tuple[int, ...], label: Tensor) -> None:
+        """Slices that nobody annotated become unlabeled voxels."""
+        if stream.slices is None or stream.sparse is None:
+            return
+        axis = stream.sparse.axis
+        here = np.arange(start[axis], start[axis] + stream.crop[axis])
+        unknown = torch.from_numpy(~np.isin(here, stream.slices[number])).to(label.device)
+        label.movedim(axis, 0)[unknown] = IGNORE
+
+
+def _overlap(
+    start: Sequence[int], size: Sequence[int], shape: Sequence[int]
+) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """The part of a crop that lies inside the image, in the crop's and in the image's voxels."""
+    inner, outer = [], []
+    for s, c, n in zip(start, size, shape, strict=True):
+        first, last = min(max(s, 0), n), max(min(s + c, n), 0)
+        outer.append(slice(first, max(first, last)))
+        inner.append(slice(first - s, max(first, last) - s))
+    return tuple(inner), tuple(outer)

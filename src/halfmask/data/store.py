@@ -1,0 +1,108 @@
+"""The prepared store: a folder with plan.yaml, splits.yaml, index.json and the prepared cases."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cached_property
+from pathlib import Path
+
+from halfmask.config import nearest
+from halfmask.data.atomic import write_text
+from halfmask.data.index import Case, Index
+from halfmask.data.plan import Plan, read_plan
+from halfmask.data.split import Splits, read_splits
+from halfmask.data.stored_case import StoredCase
+
+FORMAT = 1
+
+
+class Store:
+    """A prepared data set.
+
+    Raises:
+        ValueError: the folder is no finished store.
+    """
+
+    def __init__(self, path: Path):
+        self.path = Path(path)
+        if not self.index_file.is_file():
+            raise ValueError(f"{self.path} is no finished store; run `halfmask prepare DATA --out {self.path}`")
+
+    @property
+    def plan_file(self) -> Path:
+        return self.path / "plan.yaml"
+
+    @property
+    def splits_file(self) -> Path:
+        return self.path / "splits.yaml"
+
+    @property
+    def index_file(self) -> Path:
+        return self.path / "index.json"
+
+    @cached_property
+    def plan(self) -> Plan:
+        return read_plan(self.plan_file)
+
+    @cached_property
+    def splits(self) -> Splits:
+        return read_splits(self.splits_file, self.sources)
+
+    @cached_property
+    def sources(self) -> dict[str, Case]:
+        """Every case of the data set with its files, test cases included."""
+        content = json.loads(self.index_file.read_text(encoding="utf-8"))
+        if content["format"] != FORMAT:
+            raise ValueError(
+                f"{self.path} has store format {content['format']}, this version reads {FORMAT}; prepare it anew"
+            )
+        return {name: _case(name, about) for name, about in content["cases"].items()}
+
+    @cached_property
+    def stored(self) -> tuple[str, ...]:
+        """Names of the prepared cases: all outside the test part."""
+        tested = {self.splits.group(c) for c in self.splits.test}
+        return tuple(n for n in self.sources if self.splits.group(n) not in tested)
+
+    def case(self, name: str) -> StoredCase:
+        if name not in self.sources:
+            raise ValueError(f"no case is called {name!r}; {nearest(name, self.sources)}")
+        return StoredCase(case_folder(self.path, name))
+
+
+def case_folder(store: Path, name: str) -> Path:
+    return store / "cases" / name
+
+
+def source_key(case: Case) -> str:
+    """A digest of a case's files by size and time of change: another key, and it is read anew."""
+    digest = hashlib.blake2b(digest_size=8)
+    for path in (*case.images, *([case.label] if case.label else [])):
+        stat = path.stat()
+        digest.update(f"{path.name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def write_index(path: Path, index: Index) -> None:
+    """index.json: where each case's files are. Its presence says that the store is finished."""
+    content = {"format": FORMAT, "cases": {c.name: _about(c) for c in index.cases}}
+    write_text(path / "index.json", json.dumps(content, indent=1))
+
+
+def _about(case: Case) -> dict[str, object]:
+    about: dict[str, object] = {"images": [str(p.resolve()) for p in case.images]}
+    about |= {"label": str(case.label.resolve())} if case.label else {}
+    return about | {k: v for k in ("group", "split", "domain") if (v := getattr(case, k)) is not None}
+
+
+def _case(name: str, about: dict) -> Case:
+    label = about.get("label")
+    return Case(
+        name,
+        tuple(Path(p) for p in about["images"]),
+        Path(label) if label else None,
+        about.get("group"),
+        about.get("split"),
+        about.get("domain"),
+    )

@@ -1,0 +1,124 @@
+"""Masks for images, each in its own geometry and format."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from halfmask.data.atomic import write_text
+from halfmask.data.formats import write_like
+from halfmask.data.index import Case
+from halfmask.data.plan import Plan
+from halfmask.data.preprocess import Prepared, file_values, preprocess, read_case
+from halfmask.inference.sliding_window import Predict, mirrored, sliding_window
+from halfmask.progress import Progress, say
+
+ABOUT = "prediction.json"
+"""The file beside the masks that says what their values mean."""
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A trained network with all that its use needs.
+
+    Attributes:
+        predict: probabilities (B, K, *spatial) of normalized windows, on ``device``.
+        flips: average over the mirrorings that the plan allows.
+        overlap: of neighboring windows.
+    """
+
+    predict: Predict
+    plan: Plan
+    device: torch.device
+    flips: bool = False
+    overlap: float = 0.5
+
+    @torch.inference_mode()
+    def probability(self, image: np.ndarray) -> Tensor:
+        """(K, *shape) of a normalized prepared image (C, *shape)."""
+        predict = mirrored(self.predict, self.plan.flips) if self.flips else self.predict
+        return sliding_window(
+            torch.from_numpy(image).to(self.device),
+            predict,
+            patch=self.plan.patch,
+            overlap=self.overlap,
+            batch=4 if self.plan.dims == 3 else 16,
+        )
+
+
+def predict_cases(
+    cases: Sequence[Case],
+    predictor: Predictor,
+    out: Path,
+    *,
+    probability: bool = False,
+    entropy: bool = False,
+    about: dict[str, Any] | None = None,
+) -> list[Path]:
+    """Write a mask for each case into ``out``, in the format and geometry of its (first) image.
+
+    A case that cannot be predicted does not keep the others from it.
+
+    Args:
+        probability: also write each class's probability, into ``out/probability/CLASS``.
+        entropy: also write the entropy, 0 sure to 1 undecided, into ``out/entropy``.
+        about: what to note beside the masks.
+
+    Returns: the masks' paths.
+
+    Raises:
+        ValueError: at the end, with every case that failed; at once, if a mask would overwrite an image.
+    """
+    clash = [c.name for c in cases if out.resolve() in {p.resolve().parent for p in c.images}]
+    if clash:
+        raise ValueError(f"{out} holds the images themselves ({clash[0]!r}, …); choose another folder")
+    out.mkdir(parents=True, exist_ok=True)
+    plan, written, failed = predictor.plan, [], []
+    described = {"labels": plan.labels, "regions": plan.regions, "ignore": plan.ignore_value, **(about or {})}
+    write_text(out / ABOUT, json.dumps(described, indent=1))
+    with Progress("predict", len(cases)) as progress:
+        for case in cases:
+            try:
+                written.append(_predict(case, predictor, out, probability, entropy))
+            except ValueError as e:
+                failed.append(str(e))
+                say(f"failed: {e}")
+            progress.advance()
+    if failed:
+        raise ValueError(f"{len(failed)} of {len(cases)} cases were not predicted:\n" + "\n".join(failed))
+    return written
+
+
+def _predict(case: Case, predictor: Predictor, out: Path, probability: bool, entropy: bool) -> Path:
+    plan, like = predictor.plan, case.images[0]
+    image, _, grid = read_case(case, label=False)
+    if len(image) != len(plan.channels):
+        raise ValueError(
+            f"case {case.name!r}: has {len(image)} channels, the model was trained on {len(plan.channels)} "
+            f"({', '.join(plan.channels)})"
+        )
+    prepared = preprocess(image, None, grid, plan)
+    p = predictor.probability(prepared.normalized())
+    if probability:
+        for name, one in zip(plan.labels, p, strict=True):
+            _write_map(out / "probability" / name, case, prepared, one, fill=float(name == next(iter(plan.labels))))
+    if entropy:
+        p32 = p.float().clamp(min=1e-12)
+        _write_map(out / "entropy", case, prepared, -(p32 * p32.log()).sum(0) / math.log(len(p)), fill=0.0)
+    if prepared.frame.shape == prepared.frame.kept:  # nothing to resample: bring class numbers back, not scores
+        classes = prepared.frame.place(p.max(0).indices.to(torch.uint8).cpu().numpy(), fill=0)
+    else:
+        classes = prepared.frame.restore_classes(p.float().cpu().numpy())
+    return write_like(out / case.name, file_values(classes, plan), like)
+
+
+def _write_map(folder: Path, case: Case, prepared: Prepared, values: Tensor, *, fill: float) -> None:
+    write_like(folder / case.name, prepared.frame.restore(values.float().cpu().numpy(), fill=fill), case.images[0])

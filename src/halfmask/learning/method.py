@@ -1,0 +1,74 @@
+"""What every method is: some networks, and one training step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import ClassVar
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from halfmask.data.batch import Batch, Images
+from halfmask.learning.clock import Clock
+from halfmask.learning.minimize import Minimize
+from halfmask.learning.recipe import Recipe
+
+
+class Method(nn.Module):
+    """A learning method: the networks it trains, and how one step moves them.
+
+    A method is a module, so its networks, averages and memory banks are saved, moved to a device
+    and restored as one. Its constructor takes ``network``, a builder (`networks.factory.Builder`),
+    and then its settings as keywords; the command line, study files and docs read name, type and
+    default from there, so each has one home.
+
+    Attributes:
+        recipe: what it proposes for the run.
+        steps_per_cycle: after so many steps every kind of step has come once.
+    """
+
+    recipe: ClassVar[Recipe] = Recipe()
+    steps_per_cycle: ClassVar[int] = 1
+
+    def step(self, batch: Batch, minimize: Minimize, clock: Clock) -> None:
+        """Take one training step.
+
+        Args:
+            batch: labeled and unlabeled images, each (B, C, *spatial), labels (B, *spatial); both
+                moved, turned and scaled already, the labeled changed in intensity too.
+            minimize: ``minimize(networks, name=loss, ...)`` moves those networks' weights down the
+                sum of the losses. They have moved when it returns: what follows sees the new ones.
+            clock: how far training is.
+        """
+        raise NotImplementedError
+
+    def begin(self, cases: Sequence[str]) -> None:
+        """Learn the names of the unlabeled cases, for a method that keeps something of each."""
+
+    def sweep(self, batches: Iterable[Images]) -> None:
+        """See the whole unlabeled set once an epoch, unaugmented, for a method that clusters or tables it."""
+
+    def optimizers(self, default: Callable[..., Optimizer]) -> dict[str, Optimizer]:
+        """One optimizer for each network that learns, under the network's attribute name."""
+        learns = lambda net: any(p.requires_grad for p in net.parameters())
+        return {name: default(net.parameters()) for name, net in self.named_children() if learns(net)}
+
+
+class Segmenter(Method):
+    """A method whose result is a network that segments: by default the one called ``student``."""
+
+    student: nn.Module
+
+    @property
+    def predictor(self) -> nn.Module:
+        """The network that predicts."""
+        return self.student
+
+    def predict(self, image: Tensor) -> Tensor:
+        """Class probabilities (B, K, *spatial), float32, of images (B, C, *spatial)."""
+        return probability(self.predictor(image))
+
+
+def probability(logits: Tensor) -> Tensor:
+    """Class probabilities (B, K, *spatial), float32, from logits."""
+    return logits.float().softmax(dim=1)

@@ -1,0 +1,89 @@
+"""The one place where gradients are taken and weights are moved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+
+class Minimize(Protocol):
+    """What a method's step is given; see `Minimizer`."""
+
+    def __call__(self, networks: nn.Module | Iterable[nn.Module], **losses: Tensor) -> None: ...
+
+    def log(self, **figures: Tensor | float) -> None: ...
+
+
+class NotFinite(ValueError):
+    """A loss became NaN or infinite."""
+
+
+class Minimizer:
+    """Takes the gradient of named losses for named networks only, and steps their optimizers.
+
+    Because no other network receives a gradient, a method freezes nothing by hand: the critic that
+    judges the student stays untouched while the student moves, and the other way round.
+
+    Args:
+        optimizers: one for each network that learns, by its attribute name in ``method``.
+        clip: the largest norm of the gradient of one call; None does not clip.
+    """
+
+    def __init__(self, method: nn.Module, optimizers: dict[str, Optimizer], *, clip: float | None = None):
+        self.optimizers, self.clip = optimizers, clip
+        self.names = {network: name for name, network in method.named_children()}
+        self.figures: dict[str, Tensor] = {}  # what each loss was at the last step
+        self.finite: dict[str, Tensor] = {}  # whether each loss was finite at every step since `check`
+        for optimizer in optimizers.values():
+            for group in optimizer.param_groups:
+                group.setdefault("initial_lr", group["lr"])
+
+    def __call__(self, networks: nn.Module | Iterable[nn.Module], **losses: Tensor) -> None:
+        """Move the weights of ``networks`` down the sum of ``losses``; they have moved when it returns."""
+        networks = [networks] if isinstance(networks, nn.Module) else list(networks)
+        optimizers = [self.optimizers[self.names[network]] for network in networks]
+        weights = [p for network in networks for p in network.parameters() if p.requires_grad]
+        for name, loss in losses.items():
+            if not loss.requires_grad:
+                raise ValueError(
+                    f"the loss {name!r} has no gradient, so minimizing it moves nothing; "
+                    "was it computed under no_grad, or from the teacher's output?"
+                )
+            self._note(name, loss)
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(weights[0].device.type, enabled=False):
+            torch.stack([loss.float() for loss in losses.values()]).sum().backward(inputs=weights)
+        if self.clip is not None:
+            nn.utils.clip_grad_norm_(weights, self.clip, foreach=True)
+        for optimizer in optimizers:
+            optimizer.step()
+        torch.clear_autocast_cache()  # else a bf16 region goes on with the weights before the move
+
+    def log(self, **figures: Tensor | float) -> None:
+        """Note figures that are no losses, e.g. the share of pseudo-labels that were kept."""
+        for name, figure in figures.items():
+            self.figures[name] = torch.as_tensor(figure).detach()
+
+    def check(self) -> None:
+        """Raise `NotFinite` if a loss since the last check was not finite; waits for the device."""
+        broken = [name for name, fine in self.finite.items() if not bool(fine)]
+        self.finite.clear()
+        if broken:
+            raise NotFinite(f"the loss {' and '.join(map(repr, broken))} is not finite")
+
+    def set_rate(self, factor: float) -> None:
+        """Scale each learning rate; a group with ``scheduled=False`` keeps its own."""
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                if group.get("scheduled", True):
+                    group["lr"] = group["initial_lr"] * factor
+
+    def _note(self, name: str, loss: Tensor) -> None:
+        self.figures[name] = loss.detach()
+        fine = loss.detach().isfinite()
+        self.finite[name] = self.finite[name] & fine if name in self.finite else fine

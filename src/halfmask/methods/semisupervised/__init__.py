@@ -1,0 +1,1 @@
+"""Labeled and unlabeled images together."""

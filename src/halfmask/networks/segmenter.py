@@ -1,0 +1,141 @@
+"""What every segmentation network offers: features by level, maps by level, logits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+from math import ceil, prod
+
+import torch
+from torch import Tensor, nn
+
+from halfmask.networks.blocks import CONV
+from halfmask.networks.levels import Levels, Shape, by
+
+
+class SegmentationNetwork(nn.Module):
+    """Images (B, C, *spatial) to logits (B, K, *spatial), openable level by level.
+
+    A subclass sets ``encoder`` (images to features, finest first, the bottleneck last) and ``decoder``
+    (features to maps, finest first; the last map is the bottleneck feature itself).
+
+    Attributes:
+        channels, classes, dims: C, K, and 2 or 3.
+        widths: features of each level, finest first, for the encoder's features and the decoder's maps alike.
+        strides: of each level relative to the image, ones at level 0.
+
+    Args:
+        patch: the shape of training images; refused if the network cannot take it.
+        pooling: the stride of each level relative to the one above it.
+        norm: "instance" and "batch" refuse images that leave them one value to average at the bottleneck.
+    """
+
+    encoder: nn.Module
+    decoder: nn.Module
+
+    def __init__(
+        self,
+        channels: int,
+        classes: int,
+        dims: int,
+        patch: Sequence[int],
+        *,
+        widths: Shape,
+        pooling: Levels,
+        norm: str | None = None,
+    ):
+        super().__init__()
+        self.channels, self.classes, self.dims, self.norm = channels, classes, dims, norm
+        self.widths = widths
+        self.strides: Levels = tuple(accumulate(pooling, lambda a, b: tuple(m * n for m, n in zip(a, b, strict=True))))
+        self.check((2, channels, *patch))
+        self.head = CONV[dims](widths[0], classes, 1)
+
+    def encode(self, x: Tensor) -> list[Tensor]:
+        """Features of each level (B, widths[k], *spatial / strides[k]), finest first."""
+        self.check(x.shape)
+        return self.encoder(x)
+
+    def decode(self, features: list[Tensor]) -> list[Tensor]:
+        """Maps of each level, shaped as the features; logits are ``head(maps[0])``."""
+        return self.decoder(features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.decode(self.encode(x))[0])
+
+    def check(self, shape: Sequence[int]) -> None:
+        """Raise ValueError unless images of this shape (B, C, *spatial) fit, saying which would."""
+        if len(shape) != 2 + self.dims or shape[1] != self.channels:
+            axes = "H, W" if self.dims == 2 else "D, H, W"
+            raise ValueError(f"the network takes images of shape (B, {self.channels}, {axes}), not {tuple(shape)}")
+        spatial, total = shape[2:], self.strides[-1]
+        if any(side % stride for side, stride in zip(spatial, total, strict=True)):
+            unit = total[0] if len(set(total)) == 1 else by(total)
+            fit = [ceil(side / stride) * stride for side, stride in zip(spatial, total, strict=True)]
+            raise ValueError(
+                f"the network divides {by(spatial)} by {by(total)}, "
+                f"so each side must be a multiple of {unit}: pad or crop to {by(fit)}"
+            )
+        voxels = prod(spatial) // prod(total)
+        values = {"instance": voxels, "batch": voxels * shape[0] if self.training else 2}
+        if self.norm in values and values[self.norm] < 2:
+            raise ValueError(
+                f"the network divides {by(spatial)} by {by(total)}, which leaves one voxel at the bottleneck "
+                f"and {self.norm} norm nothing to average: take larger images or fewer levels"
+            )
+
+
+class Encoder(nn.Module):
+    """Levels one after another; each begins with its own down-sampling."""
+
+    def __init__(self, levels: Iterable[nn.Module], stem: nn.Module | None = None):
+        super().__init__()
+        self.stem = nn.Identity() if stem is None else stem
+        self.levels = nn.ModuleList(levels)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        x, features = self.stem(x), []
+        for level in self.levels:
+            x = level(x)
+            features.append(x)
+        return features
+
+
+class Decoder(nn.Module):
+    """Levels from the bottleneck up: map k is ``levels[k](map k + 1, feature k)``.
+
+    ``levels`` is finest first, as features and maps are, and has no entry for the bottleneck. A method may
+    run the loop itself, e.g. to perturb what each level is given.
+    """
+
+    def __init__(self, levels: Iterable[nn.Module]):
+        super().__init__()
+        self.levels = nn.ModuleList(levels)
+
+    def forward(self, features: list[Tensor]) -> list[Tensor]:
+        maps = [features[-1]]
+        for k in reversed(range(len(self.levels))):
+            maps.insert(0, self.levels[k](maps[0], features[k]))
+        return maps
+
+
+class UpConcatenate(nn.Module):
+    """A U-Net's decoder level: the map below, up-sampled, beside the skip, then convolutions."""
+
+    def __init__(self, up: nn.Module, convs: nn.Module):
+        super().__init__()
+        self.up, self.convs = up, convs
+
+    def forward(self, below: Tensor, skip: Tensor) -> Tensor:
+        return self.convs(torch.cat([self.up(below), skip], 1))
+
+
+class UpAdd(nn.Module):
+    """A V-Net's decoder level: the map below, up-sampled, added to the skip, then convolutions."""
+
+    def __init__(self, up: nn.Module, convs: nn.Module):
+        super().__init__()
+        self.up, self.convs = up, convs
+
+    def forward(self, below: Tensor, skip: Tensor) -> Tensor:
+        return self.convs(self.up(below) + skip)

@@ -1,0 +1,207 @@
+"""What holds for every method, as functions that a method's author can call.
+
+Each check takes ``make``, a function from a network builder to a method, so that a faulty copy of a
+method can be put to the same checks: tests/methods/test_mutants.py does, and expects them to fail.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from halfmask.data.batch import IGNORE, Batch, Images
+from halfmask.learning.clock import Clock
+from halfmask.learning.method import Method, Segmenter
+from halfmask.learning.minimize import Minimizer
+from halfmask.networks.factory import Builder
+from halfmask.networks.segmenter import SegmentationNetwork
+
+CHANNELS, CLASSES, SIDE = 2, 3, 16
+Make = Callable[[Builder], Method]
+
+
+def small(dims: int, *, norm: str = "batch", dropout: float = 0.0) -> Builder:
+    """Builds U-Nets of two levels and four features, for 16 voxels a side, 2 channels and 3 classes."""
+    pooling, kernels = [(1,) * dims, (2,) * dims], [(3,) * dims] * 2
+    settings = {"width": 4, "norm": norm, "dropout": dropout}
+    return Builder("unet", channels=CHANNELS, classes=CLASSES, dims=dims, patch=(SIDE,) * dims,
+                   pooling=pooling, kernels=kernels, settings=settings)  # fmt: skip
+
+
+def some_batch(dims: int, *, sparse: float = 0.0, labeled: int = 2, unlabeled: int = 3) -> Batch:
+    """Random images whose labels are learnable from them; unequal halves, so that mixing them up fails.
+
+    Args:
+        sparse: share of the labels that nobody annotated.
+    """
+    shape = (SIDE,) * dims
+
+    def images(n: int) -> Images:
+        label = torch.randint(0, CLASSES, (n, *shape))
+        image = label[:, None] - 1 + 0.5 * torch.randn(n, CHANNELS, *shape)
+        return Images(image, label, torch.arange(n))
+
+    known, unknown = images(labeled), images(unlabeled)
+    label = known.label.masked_fill(torch.rand(known.label.shape) < sparse, IGNORE)  # type: ignore[union-attr]
+    return Batch(known.with_(label=label), unknown.with_(label=None))
+
+
+def arranged(method: Method) -> Method:
+    """A method in the middle of training: networks that differ from each other, and sure of what they say.
+
+    Only then must every loss be positive: a fresh teacher equals its student, and a fresh network is
+    sure of nothing, so that no pseudo-label would be kept.
+    """
+    with torch.no_grad():
+        for network in method.children():
+            for p in network.parameters():
+                p.add_(0.3 * p.std(correction=0) * torch.randn_like(p))
+            for segmenter in (m for m in network.modules() if isinstance(m, SegmentationNetwork)):
+                for p in segmenter.head.parameters():
+                    p.mul_(30)
+    return method
+
+
+def minimizer(method: Method, kind: type[Minimizer] = Minimizer) -> Minimizer:
+    return kind(method, method.optimizers(functools.partial(torch.optim.SGD, lr=0.1)))
+
+
+class Watch(Minimizer):
+    """Also asks that each loss is positive and by itself pulls on the networks it was given for."""
+
+    def __call__(self, networks: nn.Module | list[nn.Module], **losses: Tensor) -> None:  # type: ignore[override]
+        listed = [networks] if isinstance(networks, nn.Module) else list(networks)
+        for name, loss in losses.items():
+            assert loss.requires_grad, f"{name} has no gradient"
+            assert loss.isfinite() and loss > 0, f"{name} is {loss.item():.3g}"
+            assert loss.dtype == torch.float32, f"{name} is computed in {loss.dtype}"
+            for network in listed:
+                weights = [p for p in network.parameters() if p.requires_grad]
+                pulls = torch.autograd.grad(loss, weights, retain_graph=True, allow_unused=True)
+                assert any(g is not None and g.any() for g in pulls), f"{name} pulls on nothing"
+        super().__call__(listed, **losses)
+
+
+def check_losses_pull_and_state_moves(make: Make, dims: int) -> None:
+    """Over a cycle students learn, teachers follow, centers shift: nothing that a method keeps stands still."""
+    method = arranged(make(small(dims))).train()
+    before = copy.deepcopy(method.state_dict())
+    watch = minimizer(method, Watch)
+    for step in range(method.steps_per_cycle):
+        method.step(some_batch(dims), watch, Clock(50 + step, 100))
+    still = [name for name, value in method.state_dict().items() if value.equal(before[name])]
+    assert not still, f"these stand still: {still}"
+
+
+def check_networks_are_apart(make: Make, dims: int) -> None:
+    """No two networks share weights: a teacher that is the student agrees with itself."""
+    state = make(small(dims)).state_dict()
+    names: dict[int, str] = {}
+    for name, value in state.items():
+        other = names.setdefault(value.data_ptr(), name)
+        assert other == name or value.numel() == 0, f"{name} is {other}"
+
+
+def check_halves(make: Make, dims: int) -> None:
+    """Each loss depends on the half of the batch that its name says, and on no other.
+
+    ``supervised`` and ``…_labeled`` on the labeled images alone, ``…_unlabeled`` on the unlabeled
+    alone; every other loss on the unlabeled at least. With instance norm: batch norm ties the halves.
+    """
+    method = arranged(make(small(dims, norm="instance"))).train()
+    batch, other = some_batch(dims), some_batch(dims)
+    plain = _losses(method, batch)
+    labeled = _losses(method, Batch(other.labeled, batch.unlabeled))
+    unlabeled = _losses(method, Batch(batch.labeled, other.unlabeled))
+    for name, loss in plain.items():
+        own, others = bool(labeled[name] != loss), bool(unlabeled[name] != loss)
+        if name == "supervised" or name.endswith("_labeled"):
+            assert own and not others, f"{name} is not a loss of the labeled images alone"
+        elif name.endswith("_unlabeled"):
+            assert others and not own, f"{name} is not a loss of the unlabeled images alone"
+        else:
+            assert others, f"{name} does not depend on the unlabeled images"
+
+
+def check_unannotated(make: Make, dims: int) -> None:
+    """Ignored voxels teach nothing: with none annotated the supervised loss is 0, and the step goes on."""
+    method = arranged(make(small(dims))).train()
+    losses = _losses(method, some_batch(dims, sparse=1.0))
+    assert losses["supervised"] == 0, f"without one annotated voxel the supervised loss is {losses['supervised']}"
+    batch = some_batch(dims, sparse=0.5)
+    image, label = batch.labeled.image, batch.labeled.label
+    assert label is not None
+    plain = _losses(method, batch)
+    minimize = minimizer(method)
+    method.step(batch, minimize, Clock(50, 100))
+    minimize.check()
+    assert plain["supervised"].isfinite() and plain["supervised"] > 0
+    assert all(p.isfinite().all() for p in method.parameters()), "a weight is not finite after sparse labels"
+    assert image.isfinite().all()
+
+
+def check_reproducible(make: Make, dims: int) -> None:
+    """A step from a checkpoint with the same random numbers gives the same weights, bit for bit."""
+    method = arranged(make(small(dims, dropout=0.2))).train()
+    twin = make(small(dims, dropout=0.2)).train()
+    twin.load_state_dict(method.state_dict())
+    batch = some_batch(dims)
+    for each in (method, twin):
+        torch.manual_seed(1)
+        each.step(batch, minimizer(each), Clock(50, 100))
+    for (name, ours), theirs in zip(method.state_dict().items(), twin.state_dict().values(), strict=True):
+        assert ours.equal(theirs), f"{name} differs"
+
+
+def check_prediction(make: Make, dims: int) -> None:
+    """Probabilities (B, K, *spatial) that sum to one, of the image's shape."""
+    method = make(small(dims)).eval()
+    if isinstance(method, Segmenter):
+        image = some_batch(dims).image
+        out = method.predict(image)
+        assert out.shape == (len(image), CLASSES, *image.shape[2:])
+        torch.testing.assert_close(out.sum(1), torch.ones_like(out[:, 0]))
+
+
+def check_says_where_it_comes_from(kind: type[Method]) -> None:
+    """The docstring cites year and arXiv number or DOI; every setting has type, default and a line."""
+    text = inspect.getdoc(kind) or ""
+    assert re.search(r"(19|20)\d\d, (arXiv:\d{4}\.\d{4,5}|doi:10\.)", text), f"{kind.__name__} cites no source"
+    network, *settings = list(inspect.signature(kind).parameters.values())
+    assert network.name == "network"
+    for s in settings:
+        assert s.kind is s.KEYWORD_ONLY and s.annotation is not s.empty and s.default is not s.empty, s.name
+        assert re.search(rf"\b{s.name}\b.*:", text), f"{kind.__name__} does not explain {s.name}"
+
+
+CHECKS: tuple[Callable[[Make, int], None], ...] = (
+    check_losses_pull_and_state_moves,
+    check_networks_are_apart,
+    check_halves,
+    check_unannotated,
+    check_reproducible,
+    check_prediction,
+)
+
+
+def _losses(method: Method, batch: Batch) -> dict[str, Tensor]:
+    """The losses of one step on a copy of the method, with the same random numbers each time."""
+    method = copy.deepcopy(method)
+    minimize = minimizer(method)
+    with _seeded():
+        method.step(batch, minimize, Clock(50, 100))
+    return {name: minimize.figures[name] for name in minimize.finite}
+
+
+@contextmanager
+def _seeded() -> Iterator[None]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield

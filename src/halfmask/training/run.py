@@ -1,0 +1,131 @@
+"""What one training is, and the method that it describes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from halfmask import __version__, methods
+from halfmask.config import read_settings, settings_of
+from halfmask.data.plan import Plan, plan_of
+from halfmask.learning.method import Method, Segmenter
+from halfmask.learning.recipe import BASE, Recipe
+from halfmask.networks.factory import Builder, network_settings
+from halfmask.training import checkpoint
+
+FORMAT = 1
+LAST, BEST = "last.pt", "best.pt"
+
+
+@dataclass(frozen=True)
+class Run:
+    """Every choice of one training; with the store it tells all that happens in it.
+
+    Attributes:
+        method: its name; ``settings`` are its keywords, all of them.
+        network: its name; ``network_settings`` are those that differ from the defaults.
+        recipe: complete.
+        labels: budget, see `Splits.labeled`; slices: share of slices that keep their labels, along ``slice_axis``.
+    """
+
+    method: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    network: str = "unet"
+    network_settings: dict[str, Any] = field(default_factory=dict)
+    recipe: Recipe = BASE
+    labels: int | float | None = None
+    slices: float = 1.0
+    slice_axis: int = 0
+    fold: int = 0
+    seed: int = 0
+    precision: str = "32"
+
+
+def describe(
+    plan: Plan,
+    method: str,
+    *,
+    settings: Mapping[str, Any],
+    network: str | None,
+    recipe: Recipe,
+    **choices: Any,
+) -> Run:
+    """A run from what the user gave: settings checked and completed, the recipe filled up.
+
+    Args:
+        settings: of the method; those that begin with ``network.`` are the network's.
+        recipe: what the user asked for; base < plan < the method's recipe < this.
+
+    Raises:
+        ValueError: with every unknown or unfit setting.
+    """
+    kind = methods.find(method)
+    own = {k: v for k, v in settings.items() if not k.startswith("network.")}
+    of_network = {k.removeprefix("network."): v for k, v in settings.items() if k.startswith("network.")}
+    given = read_settings(kind, own, of=f"method {method!r}")
+    complete = {name: s.default for name, s in settings_of(kind).items()} | given
+    network = network or plan.network
+    if network == plan.network:
+        of_network = {**plan.network_settings, **of_network}
+    from_plan = Recipe(labeled=plan.labeled, unlabeled=plan.unlabeled)
+    full = recipe.over(kind.recipe).over(from_plan).over(BASE)
+    run = Run(method, complete, network, network_settings(network, of_network), full, **choices)
+    builder_of(plan, run)  # a network that cannot be made is refused here
+    return run
+
+
+def builder_of(plan: Plan, run: Run) -> Builder:
+    """Builds the networks of a run. Pooling and kernels are the plan's for the plan's own kinds of U-Net."""
+    planned = {"pooling": [(1,) * plan.dims, *plan.pooling], "kernels": plan.kernels}
+    return Builder(
+        run.network,
+        channels=len(plan.channels),
+        classes=plan.classes,
+        dims=plan.dims,
+        patch=plan.patch,
+        settings=run.network_settings,
+        **(planned if run.network.endswith("unet") else {}),
+    )
+
+
+def make_method(plan: Plan, run: Run) -> Method:
+    """A fresh method; its first weights depend on the run's seed alone."""
+    torch.manual_seed(run.seed)
+    return methods.find(run.method)(builder_of(plan, run), **run.settings)
+
+
+def contents(plan: Plan, run: Run, store: Path) -> dict[str, Any]:
+    """What each checkpoint says of its run, as plain data."""
+    return {
+        "format": FORMAT,
+        "version": __version__,
+        "store": str(store.resolve()),
+        "plan": plan.model_dump(mode="json"),
+        "run": asdict(run),
+    }
+
+
+def run_of(content: Mapping[str, Any]) -> Run:
+    """The run that a checkpoint tells of."""
+    return Run(**{**content["run"], "recipe": Recipe(**content["run"]["recipe"])})
+
+
+def load_run(folder: Path, which: str = LAST) -> tuple[Plan, Run, Segmenter, dict[str, Any]]:
+    """A trained method, ready to predict, with its plan, its run and the rest of the checkpoint.
+
+    Raises:
+        ValueError: ``folder`` holds no such checkpoint, or one of another format.
+    """
+    content = checkpoint.load(folder / which)
+    if content.get("format") != FORMAT:
+        raise ValueError(f"{folder / which} has format {content.get('format')}, this version reads {FORMAT}")
+    plan, run = plan_of(content["plan"], where=str(folder / which)), run_of(content)
+    method = make_method(plan, run)
+    method.load_state_dict(content["state"])
+    if not isinstance(method, Segmenter):
+        raise ValueError(f"{folder} was trained by {run.method!r}, which does not segment")
+    return plan, run, method.eval(), content

@@ -1,0 +1,62 @@
+import pytest
+import torch
+
+from halfmask.data.batch import IGNORE
+from halfmask.losses.consistency import probability_mse, pseudo_label_ce
+
+
+def example(dtype=torch.float32):
+    return torch.randn(2, 3, 4, 5, dtype=dtype, requires_grad=True)
+
+
+def test_mse_is_the_mean_over_voxels_and_classes_and_leaves_the_target_alone():
+    student, teacher = example(), example()
+    loss = probability_mse(student, teacher.softmax(1))
+    slow = sum(
+        (student[b, :, i, j].softmax(0)[k] - teacher[b, :, i, j].softmax(0)[k]) ** 2
+        for b in range(2) for k in range(3) for i in range(4) for j in range(5)
+    )  # fmt: skip
+    torch.testing.assert_close(loss, slow / (2 * 3 * 4 * 5))
+    loss.backward()
+    assert student.grad.any()
+    assert teacher.grad is None
+    assert probability_mse(student, student.softmax(1)) == 0
+
+
+def test_mse_refuses_to_broadcast():
+    with pytest.raises(AssertionError, match=r"target \(2, 1, 4, 5\)"):
+        probability_mse(example(), torch.ones(2, 1, 4, 5))
+
+
+def test_pseudo_label_ce_is_the_mean_over_all_voxels():
+    logits, pseudo = example(), torch.randint(3, (2, 4, 5))
+    keep = torch.rand(2, 4, 5) < 0.3
+    pseudo[0, 0, 0], keep[0, 0, 0] = IGNORE, True
+    kept = [-logits[b, :, i, j].log_softmax(0)[pseudo[b, i, j]] for b, i, j in keep.nonzero()[1:].tolist()]
+    loss = pseudo_label_ce(logits, pseudo, keep)
+    torch.testing.assert_close(loss, sum(kept) / (2 * 4 * 5))
+    loss.backward()
+    assert torch.equal(logits.grad.any(1), keep & (pseudo != IGNORE))
+
+
+def test_pseudo_labels_none_of_which_is_kept_pull_nowhere():
+    logits, pseudo = example(), torch.randint(3, (2, 4, 5))
+    loss = pseudo_label_ce(logits, pseudo, torch.zeros(2, 4, 5, dtype=torch.bool))
+    loss.backward()
+    assert loss.item() == 0
+    assert not logits.grad.any()
+    assert torch.equal(pseudo_label_ce(logits, pseudo), pseudo_label_ce(logits, pseudo, torch.ones_like(pseudo)))
+
+
+def test_gradients_and_precision():
+    logits, target, pseudo = (
+        example(torch.float64),
+        example(torch.float64).softmax(1),
+        torch.randint(3, (2, 4, 5)),
+    )
+    assert torch.autograd.gradcheck(lambda x: probability_mse(x, target), logits)
+    assert torch.autograd.gradcheck(lambda x: pseudo_label_ce(x, pseudo, pseudo > 0), logits)
+    low = logits.detach().bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = probability_mse(low, low.softmax(1)), pseudo_label_ce(low, pseudo)
+    assert {loss.dtype for loss in losses} == {torch.float32}

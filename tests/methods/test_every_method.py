@@ -1,0 +1,28 @@
+"""What holds for every method. A new one is found and tested without being named here."""
+
+import pytest
+import torch
+
+from halfmask import methods, testing
+
+
+@pytest.fixture(params=[2, 3], ids=["2d", "3d"])
+def dims(request):
+    torch.manual_seed(0)
+    return request.param
+
+
+@pytest.mark.parametrize("check", testing.CHECKS, ids=lambda c: c.__name__.removeprefix("check_"))
+@pytest.mark.parametrize("name", sorted(methods.names()))
+def test_conforms(name, check, dims):
+    check(methods.find(name), dims)
+
+
+@pytest.mark.parametrize("name", sorted(methods.names()))
+def test_says_where_it_comes_from(name):
+    testing.check_says_where_it_comes_from(methods.find(name))
+
+
+def test_a_misspelt_method_is_met_with_a_suggestion():
+    with pytest.raises(ValueError, match="did you mean 'mean_teacher'"):
+        methods.find("mean_techer")
