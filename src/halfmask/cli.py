@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import signal
 import sys
 import types
 import typing
@@ -25,9 +26,6 @@ def main() -> None:
     """Run the command line; a user's mistake ends it with exit code 1 and no traceback."""
     try:
         app()
-    except KeyboardInterrupt as e:
-        print(str(e) or "stopped", file=sys.stderr)
-        sys.exit(128 + getattr(e, "signal", 2))
     except (ValueError, OSError) as e:  # what the user gave; anything else is our fault and shows where
         if _debug:
             raise
@@ -35,7 +33,7 @@ def main() -> None:
 
 
 def _command(verb: Callable[..., Any]) -> Callable[..., Any]:
-    """The verb with its `verbs.Doc` notes as typer's: arguments before "/", options after "*"."""
+    """The verb with its `Doc` notes as typer's: arguments before "/", options after "*"."""
     hints, parameters = _hints(verb), []
     declared = list(inspect.signature(verb).parameters.values())
     positional = [p for p in declared if p.kind is p.POSITIONAL_ONLY]
@@ -47,7 +45,11 @@ def _command(verb: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(verb)
     def command(**options: Any) -> None:
         bound = [options.pop(p.name) for p in positional]
-        result = verb(*bound, **options)
+        try:
+            result = verb(*bound, **options)
+        except KeyboardInterrupt as e:  # here, as typer would end any with 130 and without a word
+            print(str(e) or "stopped", file=sys.stderr)
+            raise typer.Exit(128 + getattr(e, "signal", signal.SIGINT)) from None
         if verb is verbs.check and any(fault.severity == "error" for fault in result):
             raise typer.Exit(1)
 
@@ -59,10 +61,10 @@ def _command(verb: Callable[..., Any]) -> Callable[..., Any]:
 def _hints(verb: Callable[..., Any]) -> dict[str, Any]:
     """The annotations of the arguments; a verb's return type may name packages that are not imported."""
     given = types.SimpleNamespace(__annotations__={k: v for k, v in verb.__annotations__.items() if k != "return"})
-    return typing.get_type_hints(given, vars(verbs), include_extras=True)
+    return typing.get_type_hints(given, vars(sys.modules[verb.__module__]), include_extras=True)
 
 
-for _verb in (verbs.check, verbs.prepare, verbs.train, verbs.predict, verbs.evaluate, verbs.methods):
+for _verb in (verbs.demo, verbs.check, verbs.prepare, verbs.train, verbs.predict, verbs.evaluate, verbs.methods):
     app.command(_verb.__name__)(_command(_verb))
 
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from typing import Any, TypeVar
-
-T = TypeVar("T")
+from typing import Any
 
 
 def say(text: str) -> None:
@@ -23,19 +20,24 @@ class Progress:
         self.what, self.total, self.done, self.every = what, total, done, every
         self.started = self.said = time.monotonic()
         self.first = done
+        self.figures = ""
         self.bar: Any = None
 
     def __enter__(self) -> Progress:
         if sys.stderr.isatty():
+            from rich import progress as rich
             from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-            from rich.progress import Progress as Bar
 
-            self.bar = Bar(
-                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-                TextColumn("{task.fields[figures]}"), console=Console(stderr=True),
-            )  # fmt: skip
-            self.task = self.bar.add_task(self.what, total=self.total, completed=self.done, figures="")
+            columns = [
+                rich.TextColumn("{task.description}"),
+                rich.BarColumn(bar_width=24),
+                rich.MofNCompleteColumn(),
+                rich.TextColumn("{task.fields[rate]}"),
+                rich.TimeRemainingColumn(),
+                rich.TextColumn("{task.fields[figures]}"),
+            ]
+            self.bar = rich.Progress(*columns, console=Console(stderr=True))
+            self.task = self.bar.add_task(self.what, total=self.total, completed=self.done, rate="", figures="")
             self.bar.start()
         return self
 
@@ -45,21 +47,15 @@ class Progress:
         elif error[0] is None and self.done > self.first:
             say(f"{self.what}: {self.done}/{self.total} in {time.monotonic() - self.started:.0f} s")
 
-    def advance(self, figures: str = "", *, now: bool = False) -> None:
-        """One more is done; ``figures`` are the numbers that matter, e.g. losses; ``now`` says them at once."""
+    def advance(self, figures: str = "") -> None:
+        """One more is done; ``figures`` are the latest numbers that matter, e.g. losses."""
         self.done += 1
+        self.figures = figures or self.figures
+        now = time.monotonic()
+        rate = (self.done - self.first) / (now - self.started + 1e-9)
         if self.bar is not None:
-            self.bar.update(self.task, advance=1, **({"figures": figures} if figures else {}))
-        elif now or time.monotonic() - self.said > self.every:
-            self.said = time.monotonic()
-            rate = (self.done - self.first) / (self.said - self.started + 1e-9)
-            left = (self.total - self.done) / max(rate, 1e-9)
-            say(f"{self.what}: {self.done}/{self.total}, {rate:.2f} a second, {left:.0f} s left {figures}")
-
-
-def track(items: Iterable[T], what: str, total: int) -> Iterator[T]:
-    """Pass ``items`` on and show how far they are."""
-    with Progress(what, total) as progress:
-        for item in items:
-            yield item
-            progress.advance()
+            self.bar.update(self.task, advance=1, rate=f"{rate:.2f}/s", figures=self.figures)
+        elif now - self.said > self.every:
+            self.said = now
+            left = (self.total - self.done) / rate
+            say(f"{self.what}: {self.done}/{self.total}, {rate:.2f}/s, {left:.0f} s left {self.figures}")

@@ -19,6 +19,14 @@ def test_conforms(name, check, dims):
 
 
 @pytest.mark.parametrize("name", sorted(methods.names()))
+def test_conforms_in_half_precision(name):
+    """Within one bf16 region a view without gradient must not leave its cast weights to one with gradient."""
+    torch.manual_seed(0)
+    with torch.autocast("cpu", torch.bfloat16):
+        testing.check_losses_pull_and_state_moves(methods.find(name), 2)
+
+
+@pytest.mark.parametrize("name", sorted(methods.names()))
 def test_says_where_it_comes_from(name):
     testing.check_says_where_it_comes_from(methods.find(name))
 

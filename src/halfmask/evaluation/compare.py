@@ -17,6 +17,7 @@ from halfmask.data.parallel import over
 from halfmask.data.volume import Grid
 from halfmask.evaluation.metrics import measure
 from halfmask.evaluation.table import tabulate
+from halfmask.progress import say
 
 Structures = Mapping[str, tuple[int, ...]]
 
@@ -76,7 +77,10 @@ def compare(predictions: Path, labels: Path, *, executor: Executor | None = None
     truth, structures, ignore = _labels(labels)
     about = predictions / "prediction.json"
     if about.is_file():
-        structures, ignore = _described(json.loads(about.read_text(encoding="utf-8")))
+        structures, ignore, asked = _described(about)
+        if missing := [name for name in asked if name not in masks]:
+            some = ", ".join(missing[:8])
+            say(f"warning: {len(missing)} of {len(asked)} cases have no mask and count nowhere: {some}")
     without = [name for name in masks if name not in truth]
     if without:
         raise ValueError(f"{len(without)} masks have no label in {labels}: {', '.join(without[:8])}")
@@ -106,12 +110,17 @@ def _labels(path: Path) -> tuple[dict[str, Path], Structures, int | None]:
     return {c.name: c.label for c in index.cases if c.label is not None}, regions or structures, index.ignore
 
 
-def _described(about: dict) -> tuple[Structures, int | None]:
-    labels = about["labels"]
-    if about["regions"]:
-        return {n: tuple(labels[part] for part in parts) for n, parts in about["regions"].items()}, about["ignore"]
-    background = next(iter(labels))
-    return {name: (value,) for name, value in labels.items() if name != background}, about["ignore"]
+def _described(file: Path) -> tuple[Structures, int | None, list[str]]:
+    """What `predict` noted: what the masks' values mean, the ignore value, and the cases it was asked for."""
+    try:
+        about = json.loads(file.read_text(encoding="utf-8"))
+        labels, regions, ignore, asked = (about[key] for key in ("labels", "regions", "ignore", "cases"))
+        if regions:
+            return {name: tuple(labels[part] for part in parts) for name, parts in regions.items()}, ignore, asked
+        background = next(iter(labels))
+        return {name: (value,) for name, value in labels.items() if name != background}, ignore, asked
+    except (ValueError, KeyError, TypeError, AttributeError, StopIteration) as e:
+        raise ValueError(f"{file} is not as `halfmask predict` writes it ({type(e).__name__}: {e}); remove it") from e
 
 
 def _found(pairs: list[Pair]) -> Structures:

@@ -77,12 +77,14 @@ def predict_cases(
     Raises:
         ValueError: at the end, with every case that failed; at once, if a mask would overwrite an image.
     """
-    clash = [c.name for c in cases if out.resolve() in {p.resolve().parent for p in c.images}]
+    own = lambda case: {folder for p in case.images for folder in (p.parent.resolve(), p.resolve().parent)}
+    clash = [c.name for c in cases if out.resolve() in own(c)]  # links: neither they nor what they lead to
     if clash:
         raise ValueError(f"{out} holds the images themselves ({clash[0]!r}, …); choose another folder")
     out.mkdir(parents=True, exist_ok=True)
     plan, written, failed = predictor.plan, [], []
     described = {"labels": plan.labels, "regions": plan.regions, "ignore": plan.ignore_value, **(about or {})}
+    described["cases"] = [case.name for case in cases]
     write_text(out / ABOUT, json.dumps(described, indent=1))
     with Progress("predict", len(cases)) as progress:
         for case in cases:
@@ -112,7 +114,8 @@ def _predict(case: Case, predictor: Predictor, out: Path, probability: bool, ent
             _write_map(out / "probability" / name, case, prepared, one, fill=float(name == next(iter(plan.labels))))
     if entropy:
         p32 = p.float().clamp(min=1e-12)
-        _write_map(out / "entropy", case, prepared, -(p32 * p32.log()).sum(0) / math.log(len(p)), fill=0.0)
+        share = -(p32 * p32.log()).sum(0) / math.log(len(p))
+        _write_map(out / "entropy", case, prepared, share.clamp(0, 1), fill=0.0)
     if prepared.frame.shape == prepared.frame.kept:  # nothing to resample: bring class numbers back, not scores
         classes = prepared.frame.place(p.max(0).indices.to(torch.uint8).cpu().numpy(), fill=0)
     else:

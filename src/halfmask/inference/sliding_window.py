@@ -64,6 +64,7 @@ def mirrored(predict: Predict, flips: Sequence[bool]) -> Predict:
 
 
 @functools.lru_cache(maxsize=4)
+@torch.inference_mode(False)  # kept for later calls, which may want gradients
 def gaussian(size: tuple[int, ...]) -> Tensor:
     """Weights of a window's voxels: a Gaussian of σ = side / 8, 1 in the middle, at least 1e-3."""
     weight = torch.ones(())

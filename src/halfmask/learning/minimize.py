@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Protocol
 
@@ -19,7 +20,11 @@ class Minimize(Protocol):
 
 
 class NotFinite(ValueError):
-    """A loss became NaN or infinite."""
+    """A loss or a gradient became NaN or infinite, at ``step``."""
+
+    def __init__(self, message: str, step: int):
+        super().__init__(message)
+        self.step = step
 
 
 class Minimizer:
@@ -31,16 +36,29 @@ class Minimizer:
     Args:
         optimizers: one for each network that learns, by its attribute name in ``method``.
         clip: the largest norm of the gradient of one call; None does not clip.
+
+    Attributes:
+        step: the training step that calls belong to, for errors; whoever trains sets it.
+        losses: what each loss was last.
+        logged: what all else that was logged was last.
+        noted: since the last `check`, step by step, what had to be finite and whether it was.
     """
 
     def __init__(self, method: nn.Module, optimizers: dict[str, Optimizer], *, clip: float | None = None):
         self.optimizers, self.clip = optimizers, clip
         self.names = {network: name for name, network in method.named_children()}
-        self.figures: dict[str, Tensor] = {}  # what each loss was at the last step
-        self.finite: dict[str, Tensor] = {}  # whether each loss was finite at every step since `check`
+        self.step = 0
+        self.losses: dict[str, Tensor] = {}
+        self.logged: dict[str, Tensor] = {}
+        self.noted: list[tuple[int, str, Tensor]] = []
         for optimizer in optimizers.values():
             for group in optimizer.param_groups:
                 group.setdefault("initial_lr", group["lr"])
+
+    @property
+    def figures(self) -> dict[str, Tensor]:
+        """Losses and logged figures, as they were last."""
+        return {**self.losses, **self.logged}
 
     def __call__(self, networks: nn.Module | Iterable[nn.Module], **losses: Tensor) -> None:
         """Move the weights of ``networks`` down the sum of ``losses``; they have moved when it returns."""
@@ -53,13 +71,14 @@ class Minimizer:
                     f"the loss {name!r} has no gradient, so minimizing it moves nothing; "
                     "was it computed under no_grad, or from the teacher's output?"
                 )
-            self._note(name, loss)
+        self.losses |= {name: loss.detach() for name, loss in losses.items()}
+        self.noted += [(self.step, f"the loss {name!r}", self.losses[name].isfinite()) for name in losses]
         for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
         with torch.autocast(weights[0].device.type, enabled=False):
             torch.stack([loss.float() for loss in losses.values()]).sum().backward(inputs=weights)
-        if self.clip is not None:
-            nn.utils.clip_grad_norm_(weights, self.clip, foreach=True)
+        norm = nn.utils.clip_grad_norm_(weights, self.clip or math.inf, foreach=True)
+        self.noted.append((self.step, f"the gradient of {' + '.join(losses)}", norm.isfinite()))
         for optimizer in optimizers:
             optimizer.step()
         torch.clear_autocast_cache()  # else a bf16 region goes on with the weights before the move
@@ -67,14 +86,19 @@ class Minimizer:
     def log(self, **figures: Tensor | float) -> None:
         """Note figures that are no losses, e.g. the share of pseudo-labels that were kept."""
         for name, figure in figures.items():
-            self.figures[name] = torch.as_tensor(figure).detach()
+            self.logged[name] = torch.as_tensor(figure).detach()
 
     def check(self) -> None:
-        """Raise `NotFinite` if a loss since the last check was not finite; waits for the device."""
-        broken = [name for name, fine in self.finite.items() if not bool(fine)]
-        self.finite.clear()
+        """Raise `NotFinite` if a loss or gradient since the last check was not finite; waits for the device.
+
+        It names the first: what comes after it is broken too.
+        """
+        noted, self.noted = self.noted, []
+        fine = torch.stack([each for *_, each in noted]).tolist() if noted else []
+        broken = [(step, what) for (step, what, _), good in zip(noted, fine, strict=True) if not good]
         if broken:
-            raise NotFinite(f"the loss {' and '.join(map(repr, broken))} is not finite")
+            step, what = broken[0]
+            raise NotFinite(f"{what} is not finite", step)
 
     def set_rate(self, factor: float) -> None:
         """Scale each learning rate; a group with ``scheduled=False`` keeps its own."""
@@ -82,8 +106,3 @@ class Minimizer:
             for group in optimizer.param_groups:
                 if group.get("scheduled", True):
                     group["lr"] = group["initial_lr"] * factor
-
-    def _note(self, name: str, loss: Tensor) -> None:
-        self.figures[name] = loss.detach()
-        fine = loss.detach().isfinite()
-        self.finite[name] = self.finite[name] & fine if name in self.finite else fine

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ class Run:
         network: its name; ``network_settings`` are those that differ from the defaults.
         recipe: complete.
         labels: budget, see `Splits.labeled`; slices: share of slices that keep their labels, along ``slice_axis``.
+        init: the folder of the run whose weights it starts from.
     """
 
     method: str
@@ -43,6 +45,7 @@ class Run:
     fold: int = 0
     seed: int = 0
     precision: str = "32"
+    init: str | None = None
 
 
 def describe(
@@ -66,16 +69,33 @@ def describe(
     kind = methods.find(method)
     own = {k: v for k, v in settings.items() if not k.startswith("network.")}
     of_network = {k.removeprefix("network."): v for k, v in settings.items() if k.startswith("network.")}
-    given = read_settings(kind, own, of=f"method {method!r}")
-    complete = {name: s.default for name, s in settings_of(kind).items()} | given
     network = network or plan.network
     if network == plan.network:
         of_network = {**plan.network_settings, **of_network}
     from_plan = Recipe(labeled=plan.labeled, unlabeled=plan.unlabeled)
     full = recipe.over(kind.recipe).over(from_plan).over(BASE)
-    run = Run(method, complete, network, network_settings(network, of_network), full, **choices)
+    faults: list[str] = []
+    with _gathered(faults):
+        own = read_settings(kind, own, of=f"method {method!r}")
+    with _gathered(faults):
+        of_network = network_settings(network, of_network)
+    if kind.recipe.unlabeled != 0 and not full.unlabeled:
+        faults.append(f"method {method!r} learns from unlabeled images, a batch of {full.labeled}+0 has none")
+    if faults:
+        raise ValueError("\n".join(faults))
+    complete = {name: s.default for name, s in settings_of(kind).items()} | own
+    run = Run(method, complete, network, of_network, full, **choices)
     builder_of(plan, run)  # a network that cannot be made is refused here
     return run
+
+
+@contextlib.contextmanager
+def _gathered(faults: list[str]) -> Iterator[None]:
+    """What the user got wrong goes to ``faults``, to be told together."""
+    try:
+        yield
+    except ValueError as e:
+        faults.append(str(e))
 
 
 def builder_of(plan: Plan, run: Run) -> Builder:
@@ -109,6 +129,19 @@ def contents(plan: Plan, run: Run, store: Path) -> dict[str, Any]:
     }
 
 
+def read_contents(file: Path) -> dict[str, Any]:
+    """A checkpoint of a run.
+
+    Raises:
+        ValueError: there is none, or it is something else or of another format.
+    """
+    content = checkpoint.load(file)
+    told = content.get("format") if isinstance(content, dict) else None
+    if told != FORMAT:
+        raise ValueError(f"{file} has format {told}, this version reads {FORMAT}")
+    return content
+
+
 def run_of(content: Mapping[str, Any]) -> Run:
     """The run that a checkpoint tells of."""
     return Run(**{**content["run"], "recipe": Recipe(**content["run"]["recipe"])})
@@ -120,9 +153,7 @@ def load_run(folder: Path, which: str = LAST) -> tuple[Plan, Run, Segmenter, dic
     Raises:
         ValueError: ``folder`` holds no such checkpoint, or one of another format.
     """
-    content = checkpoint.load(folder / which)
-    if content.get("format") != FORMAT:
-        raise ValueError(f"{folder / which} has format {content.get('format')}, this version reads {FORMAT}")
+    content = read_contents(folder / which)
     plan, run = plan_of(content["plan"], where=str(folder / which)), run_of(content)
     method = make_method(plan, run)
     method.load_state_dict(content["state"])

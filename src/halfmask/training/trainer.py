@@ -3,43 +3,36 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import yaml
-from lightning_fabric import Fabric
-from torch import Tensor
 
-from halfmask.augment.views import Augmentation
 from halfmask.data.atomic import write_text
 from halfmask.data.batch import Batch
-from halfmask.data.load import Loader
-from halfmask.data.plan import Plan
-from halfmask.data.sample import Sparse, Stream
 from halfmask.data.store import Store
 from halfmask.inference.predict import Predictor
 from halfmask.learning.clock import Clock
-from halfmask.learning.method import Method, Segmenter
+from halfmask.learning.method import Segmenter
 from halfmask.learning.minimize import Minimizer, NotFinite
 from halfmask.learning.schedules import RATES
 from halfmask.networks.segmenter import SegmentationNetwork
 from halfmask.progress import Progress, say
 from halfmask.training import checkpoint
 from halfmask.training.allocator import keep_memory
+from halfmask.training.device import compile_networks, layout, make_fabric, make_predictor
+from halfmask.training.feed import augmentation, labeled_cases, make_loader, unlabeled_cases
 from halfmask.training.interrupt import Interrupt, Stopped
 from halfmask.training.journal import Journal
-from halfmask.training.run import BEST, LAST, Run, contents, load_run, make_method
+from halfmask.training.run import BEST, LAST, Run, contents, load_run, make_method, read_contents
 from halfmask.training.transfer import networks_of, transfer
 from halfmask.training.validation import MOST, validate
 
 LOG_EVERY = 10
-PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,20 +60,17 @@ class Trainer:
     def __init__(self, run: Run, store: Store, out: Path, options: Options):
         keep_memory()
         self.run, self.store, self.plan, self.out, self.options = run, store, store.plan, out, options
-        fabric = Fabric(accelerator=options.device, devices=1, precision=PRECISIONS[run.precision])  # type: ignore[arg-type]
-        self.fabric, self.device = fabric, fabric.device
-        splits = store.splits
-        self.labeled = splits.labeled(fold=run.fold, seed=run.seed, budget=run.labels)
-        self.unlabeled = self._pool()
+        self.fabric = make_fabric(options.device, run.precision)
+        self.device = self.fabric.device
+        self.layout = layout(self.device, self.plan.dims)
+        self.labeled, self.unlabeled = labeled_cases(run, store), unlabeled_cases(run, store)
+        self.validation = [store.case(name) for name in store.splits.folds[run.fold][:MOST]]
         self.augment = augmentation(self.plan)
-        self.loader = self._loader()
-        self.validation = [store.case(name) for name in splits.folds[run.fold][:MOST]]
+        self.loader = make_loader(run, store, self.device, threads=options.threads)
         method = make_method(self.plan, run)
-        self.method = method.to(self.device)
-        if self.device.type == "cuda":
-            self.method.to(memory_format=self._layout)  # type: ignore[call-overload]
+        self.method = method.to(self.device).to(memory_format=self.layout)  # type: ignore[call-overload]
         if options.compile if options.compile is not None else self.device.type == "cuda":
-            _compile(self.method)
+            compile_networks(self.method)
         self.method.begin(self.unlabeled)
         self.minimize = Minimizer(
             self.method, self.method.optimizers(run.recipe.make_optimizer()), clip=run.recipe.clip
@@ -107,13 +97,14 @@ class Trainer:
                 for batch in self.loader.batches(self.step, steps):
                     clock = Clock(self.step, steps, self.loader.epoch(self.step))
                     self.minimize.set_rate(rate(clock.progress))
-                    self._take(batch, clock)
+                    self.take(batch, clock)
                     self.step += 1
                     self.seconds = time.monotonic() - started
                     progress.advance(self._log(journal))
-                    if self._due(self.step) and self.validation:
+                    if self._due(self.step):
                         self._validate(journal)
-                    if self._due(self.step) or time.monotonic() - saved > self.options.save_seconds:
+                    late = time.monotonic() - saved > self.options.save_seconds
+                    if (late or self._due(self.step)) and self.step < steps:
                         self.save()
                         saved = time.monotonic()
                     if interrupt.received is not None and self.step < steps:
@@ -125,37 +116,36 @@ class Trainer:
         finally:
             journal.close()
 
-    def _take(self, batch: Batch, clock: Clock) -> None:
+    def take(self, batch: Batch, clock: Clock) -> None:
         """One step; all randomness is seeded by (seed, step), so nothing of it needs saving."""
         torch.manual_seed(_mix(self.run.seed, clock.step))
+        self.minimize.step = clock.step
         try:
             batch = Batch(self.augment.labeled(batch.labeled), self._weak(batch))
-            if self.device.type == "cuda":
-                put = lambda images: images.with_(image=images.image.contiguous(memory_format=self._layout))
-                batch = Batch(put(batch.labeled), put(batch.unlabeled))
+            put = lambda images: images.with_(image=images.image.contiguous(memory_format=self.layout))
+            batch = Batch(put(batch.labeled), put(batch.unlabeled))
             self.method.train()
             with self.fabric.autocast():
                 self.method.step(batch, self.minimize, clock)
-            if self.device.type == "cpu" or clock.step % LOG_EVERY == 0:
-                self.minimize.check()
-        except NotFinite as e:
-            cases = ", ".join(self.loader.cases(clock.step))
-            raise ValueError(
-                f"step {clock.step}: {e}; the batch held {cases}. Look at these cases, or lower --rate"
-            ) from e
         except (torch.OutOfMemoryError, MemoryError) as e:
             size, patch = self.run.recipe, self.plan.patch
             raise ValueError(
                 f"memory ran out at step {clock.step} with batch {size.labeled}+{size.unlabeled} of {patch} and "
                 f"network {self.run.network!r}; lower --batch, the plan's patch or --set network.width"
             ) from e
+        if self.device.type == "cpu" or clock.step % LOG_EVERY == 0:
+            self._check()
+
+    def _check(self) -> None:
+        """Stop if a loss or gradient was not finite since the last check; on a GPU that may be some steps ago."""
+        try:
+            self.minimize.check()
+        except NotFinite as e:
+            cases = ", ".join(self.loader.cases(e.step))
+            raise ValueError(f"step {e.step}: {e}; the batch held {cases}. Look at these cases, or lower --rate") from e
 
     def _weak(self, batch: Batch) -> Any:
         return self.augment.weak(batch.unlabeled) if len(batch.unlabeled) else batch.unlabeled
-
-    @property
-    def _layout(self) -> torch.memory_format:
-        return torch.channels_last if self.plan.dims == 2 else torch.channels_last_3d
 
     # ------------------------------------------------------------------ what is noted
 
@@ -168,6 +158,7 @@ class Trainer:
         return " ".join(f"{name} {value:.3g}" for name, value in figures.items())
 
     def _validate(self, journal: Journal) -> None:
+        self._check()
         dice = validate(self.predictor(), self.validation, self.plan)
         journal.write(self.step - 1, "validation", **{f"dice {name}": value for name, value in dice.items()})
         say(f"{self.run.method}: step {self.step}: validation Dice {dice['mean']:.4f}")
@@ -176,8 +167,10 @@ class Trainer:
             self._write(BEST, optimizers=False)
 
     def _due(self, step: int) -> bool:
-        every = max(1, self._steps // self.options.validations) if self.options.validations else self._steps
-        return (step % every == 0 and self.options.validations > 0) or step == self._steps
+        """Whether to validate after so many steps."""
+        if not self.options.validations or not self.validation:
+            return False
+        return step % max(1, self._steps // self.options.validations) == 0 or step == self._steps
 
     def _finish(self) -> dict[str, Any]:
         result = {
@@ -198,11 +191,16 @@ class Trainer:
 
     def save(self) -> None:
         """Write last.pt, after making sure that no loss was broken on the way."""
-        self.minimize.check()
+        self._check()
         self._write(LAST, optimizers=True)
 
+    def _contents(self) -> dict[str, Any]:
+        """What the run is: all that has to be the same for it to go on."""
+        cases = {"labeled": self.labeled, "unlabeled": self.unlabeled, "validation": [c.name for c in self.validation]}
+        return contents(self.plan, self.run, self.store.path) | {"cases": cases}
+
     def _write(self, name: str, *, optimizers: bool) -> None:
-        content = contents(self.plan, self.run, self.store.path) | {
+        content = self._contents() | {
             "step": self.step,
             "best": self.best,
             "seconds": self.seconds,
@@ -223,13 +221,13 @@ class Trainer:
         if not file.exists():
             say(f"{self.out} has no checkpoint yet; starting at step 0")
             return
-        content = checkpoint.load(file)
-        told, own = content, contents(self.plan, self.run, self.store.path)
+        content = read_contents(file)
+        own = self._contents()
         differs = [
-            f"{part}.{key}: {told[part].get(key)!r} then, {own[part].get(key)!r} now"
-            for part in ("run", "plan")
-            for key in {**told[part], **own[part]}
-            if json.dumps(told[part].get(key)) != json.dumps(own[part].get(key))
+            f"{part}.{key}: {then!r} then, {now!r} now"
+            for part in ("run", "plan", "cases")
+            for key in {**content[part], **own[part]}
+            if json.dumps(then := content[part].get(key)) != json.dumps(now := own[part].get(key))
         ]
         if differs:
             raise ValueError(f"{file} is of another run; " + "; ".join(differs))
@@ -262,65 +260,13 @@ class Trainer:
         assert isinstance(self.method, Segmenter)
         return make_predictor(self.method, self.plan, self.fabric)
 
-    # ------------------------------------------------------------------ parts
-
     @property
     def _steps(self) -> int:
         assert self.run.recipe.steps is not None
         return self.run.recipe.steps
 
-    def _pool(self) -> tuple[str, ...]:
-        """Unlabeled cases; with sparse labels, or if there are none, the labeled images count among them."""
-        pool = self.store.splits.pool(self.store.stored, self.labeled, fold=self.run.fold)
-        if self.run.slices < 1:
-            return (*pool, *self.labeled)
-        if not pool and self.run.recipe.unlabeled:
-            say("there are no unlabeled cases; the labeled images serve as such, without their labels")
-            return self.labeled
-        return pool
 
-    def _loader(self) -> Loader:
-        plan, recipe, run = self.plan, self.run.recipe, self.run
-        lead = (1,) * (3 - plan.dims)
-        margin = tuple((m - p) // 2 for m, p in zip(self.augment.margin(), plan.patch, strict=True))
-        stream = functools.partial(
-            Stream, patch=(*lead, *plan.patch), margin=(*(0 for _ in lead), *margin), seed=run.seed
-        )
-        sparse = Sparse(run.slices, run.slice_axis, run.seed) if run.slices < 1 else None
-        labeled = stream(
-            self._cases(self.labeled), size=recipe.labeled or 1, name="labeled", labeled=True, sparse=sparse
-        )
-        unlabeled = (
-            stream(self._cases(self.unlabeled), size=recipe.unlabeled, name="unlabeled", labeled=False)
-            if recipe.unlabeled
-            else None
-        )
-        return Loader(labeled, unlabeled, dims=plan.dims, device=self.device, threads=self.options.threads)
-
-    def _cases(self, names: Sequence[str]) -> list:
-        return [self.store.case(name) for name in names]
-
-
-def augmentation(plan: Plan) -> Augmentation:
-    """The augmentation that a plan calls for."""
-    spacing = tuple(1.0 if s is None else s for s in plan.spacing[3 - plan.dims :])
-    return Augmentation(patch=plan.patch, spacing=spacing, flips=plan.flips)
-
-
-def make_predictor(
-    method: Segmenter, plan: Plan, fabric: Fabric, *, flips: bool = False, overlap: float = 0.5
-) -> Predictor:
-    """A predictor that runs a method in the precision of ``fabric``."""
-
-    def predict(windows: Tensor) -> Tensor:
-        method.eval()
-        with fabric.autocast():
-            return method.predict(windows)
-
-    return Predictor(predict, plan, fabric.device, flips=flips, overlap=overlap)
-
-
-def start(run: Run, store: Store, out: Path, options: Options, *, init: Path | None, resume: bool) -> dict[str, Any]:
+def start(run: Run, store: Store, out: Path, options: Options, *, resume: bool) -> dict[str, Any]:
     """Train a run into the folder ``out``; see `Trainer.train`.
 
     Raises:
@@ -332,19 +278,11 @@ def start(run: Run, store: Store, out: Path, options: Options, *, init: Path | N
     out.mkdir(parents=True, exist_ok=True)
     if resume:
         trainer.resume()
-    if init is not None and trainer.step == 0:
-        trainer.initialize(init)
-    about = dataclasses.asdict(run) | {"labeled_cases": list(trainer.labeled), "init": str(init) if init else None}
+    if run.init is not None and trainer.step == 0:
+        trainer.initialize(Path(run.init))
+    about = dataclasses.asdict(run) | {"labeled_cases": list(trainer.labeled)}
     write_text(out / "run.yaml", yaml.safe_dump(about, sort_keys=False, default_flow_style=None, width=110))
     return trainer.train()
-
-
-def _compile(method: Method) -> None:
-    """In place, so that names and averages stay as they are; encode and decode by themselves, as methods call them."""
-    for network in method.modules():
-        if isinstance(network, SegmentationNetwork):
-            network.encoder.compile()
-            network.decoder.compile()
 
 
 def _mix(*numbers: int) -> int:

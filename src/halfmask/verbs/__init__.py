@@ -1,0 +1,11 @@
+"""The verbs: one public function each, with the arguments of the command line.
+
+Heavy packages are imported inside the functions, so that ``--help`` answers at once.
+"""
+
+from halfmask.verbs.dataset import check, prepare
+from halfmask.verbs.demonstration import demo
+from halfmask.verbs.results import evaluate, predict
+from halfmask.verbs.training import methods, train
+
+__all__ = ["check", "demo", "evaluate", "methods", "predict", "prepare", "train"]

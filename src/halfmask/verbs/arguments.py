@@ -1,0 +1,68 @@
+"""What the verbs' arguments mean, and how text becomes them."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+
+@dataclass(frozen=True)
+class Doc:
+    """What an argument means; the command line shows it as help."""
+
+    text: str
+
+
+Group = Annotated[
+    str | None,
+    Doc(r"Regular expression on case names; its first parenthesis is the patient or site: '(patient\d+)'."),
+]
+Workers = Annotated[int | None, Doc("Processes that work at once; all cores unless given.")]
+Device = Annotated[Literal["auto", "cpu", "cuda"], Doc("Where to compute; auto is cuda where there is one.")]
+
+
+def worker_count(count: int | None) -> int:
+    """As many as were asked for, else as many as there are cores for this process."""
+    if count is not None:
+        return count
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def require(*rules: tuple[bool, str]) -> None:
+    """Tell of all that does not hold at once."""
+    if faults := [fault for holds, fault in rules if not holds]:
+        raise ValueError("\n".join(faults))
+
+
+def budget(text: str | None) -> int | float | None:
+    """ "8" is a count, "0.1" and "10%" are shares."""
+    if text is None:
+        return None
+    try:
+        value = float(text[:-1]) / 100 if text.endswith("%") else int(text) if text.isdigit() else float(text)
+        if math.isfinite(value):
+            return value
+    except ValueError:
+        pass
+    raise ValueError(f"--labels is a count such as 8 or a share such as 0.1 or 10%, got {text!r}")
+
+
+def halves(text: str | None) -> tuple[int | None, int | None]:
+    """ "2+2": labeled and unlabeled images a step; None leaves it to the recipe."""
+    if text is None:
+        return None, None
+    labeled, plus, unlabeled = text.partition("+")
+    if not (labeled.isdigit() and int(labeled) > 0 and (unlabeled.isdigit() if plus else True)):
+        raise ValueError(f"--batch is labeled+unlabeled images such as 2+2, got {text!r}")
+    return int(labeled), int(unlabeled) if plus else None
+
+
+def settings(pairs: list[str] | None) -> Mapping[str, str]:
+    """["name=value", …] as a mapping."""
+    wrong = [p for p in pairs or () if "=" not in p]
+    if wrong:
+        raise ValueError(f"--set takes name=value, got {', '.join(map(repr, wrong))}")
+    return {name.strip(): value.strip() for name, _, value in (p.partition("=") for p in pairs or ())}

@@ -1,0 +1,82 @@
+"""From a data set to a store: check and prepare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from halfmask.verbs.arguments import Doc, Group, Workers, require, worker_count
+
+if TYPE_CHECKING:
+    from halfmask.data.index import Fault
+
+
+def check(
+    data: Annotated[Path, Doc("The data set: a folder or a CSV table.")],
+    /,
+    *,
+    group: Group = None,
+    out: Annotated[Path | None, Doc("Also write the faults as a CSV table.")] = None,
+    workers: Workers = None,
+) -> list[Fault]:
+    """Read every image and label and list all faults, each with case, file and remedy."""
+    from halfmask.data import check as checking
+    from halfmask.data.index import read_index
+    from halfmask.data.parallel import workers as pool
+
+    index = read_index(data, group=group)
+    with pool(worker_count(workers)) as executor:
+        faults = checking.check(index, executor=executor)
+    if out is not None:
+        import pandas as pd
+
+        from halfmask.data.atomic import atomic
+
+        with atomic(out) as partial:
+            columns = ["severity", "case", "file", "what", "remedy"]
+            pd.DataFrame([vars(f) for f in faults], columns=columns).to_csv(partial, index=False)
+    for fault in faults:
+        print(f"{fault.severity}: {fault}")
+    errors = sum(f.severity == "error" for f in faults)
+    labeled = sum(c.label is not None for c in index.cases)
+    print(f"{len(index.cases)} cases, {labeled} with a label: {errors} errors, {len(faults) - errors} warnings")
+    return faults
+
+
+def prepare(
+    data: Annotated[Path, Doc("The data set: a folder or a CSV table.")],
+    /,
+    *,
+    out: Annotated[Path, Doc("The store to make; edit its plan.yaml or splits.yaml and run again to change it.")],
+    group: Group = None,
+    test: Annotated[
+        float, Doc("Share of the labeled cases to seal for testing, unless the data set says which.")
+    ] = 0.2,
+    seed: Annotated[int, Doc("Of the random splits.")] = 0,
+    dims: Annotated[int | None, Doc("2 or 3; the plan decides unless given.")] = None,
+    memory: Annotated[float, Doc("GiB that training may take; the plan's patch follows from it.")] = 8.0,
+    ignore_value: Annotated[int | None, Doc("Label value of voxels that nobody annotated.")] = None,
+    workers: Workers = None,
+) -> None:
+    """Check the data set, plan, split, and store it ready for training; goes on where it was stopped."""
+    from halfmask.data import prepare as preparing
+    from halfmask.data.index import read_index
+    from halfmask.data.parallel import workers as pool
+
+    require(
+        (0 <= test < 1, f"--test is a share in [0, 1), got {test}"),
+        (dims in (None, 2, 3), f"--dims is 2 or 3, got {dims}"),
+        (memory > 0, f"--memory is a number of GiB above 0, got {memory}"),
+    )
+    index = read_index(data, group=group)
+    with pool(worker_count(workers)) as executor:
+        store = preparing.prepare(
+            index, out, test=test, seed=seed, dims=dims, memory_gib=memory,  # type: ignore[arg-type]
+            ignore_value=ignore_value, executor=executor,
+        )  # fmt: skip
+    plan, splits = store.plan, store.splits
+    print(f"{len(store.stored)} cases stored in {out}, {len(splits.test)} sealed, {len(splits.folds)} folds")
+    print(f"{plan.dims}D, patch {'×'.join(map(str, plan.patch))}, batch {plan.labeled}+{plan.unlabeled}, classes "
+          f"{', '.join(plan.labels)}")  # fmt: skip
+    for reason in plan.why:
+        print(f"  {reason}")

@@ -1,0 +1,79 @@
+"""From a trained run to masks and figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from halfmask.verbs.arguments import Device, Doc, Workers, worker_count
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def predict(
+    run: Annotated[Path, Doc("A trained run; nothing else of the training is needed.")],
+    images: Annotated[Path | None, Doc("A data set, a folder of images or one image.")] = None,
+    /,
+    *,
+    out: Annotated[Path, Doc("The folder for the masks.")],
+    split: Annotated[Literal["test"] | None, Doc("Instead of IMAGES: the sealed cases of the run's store.")] = None,
+    store: Annotated[Path | None, Doc("That store, if it has moved since.")] = None,
+    checkpoint: Annotated[Literal["last", "best"], Doc("The last step, or the best in validation.")] = "last",
+    flips: Annotated[bool, Doc("Average over the mirrorings that the plan allows.")] = False,
+    overlap: Annotated[float, Doc("Of neighboring windows, in [0, 1).")] = 0.5,
+    probability: Annotated[bool, Doc("Also write each class's probability.")] = False,
+    entropy: Annotated[bool, Doc("Also write the entropy, 0 sure to 1 undecided.")] = False,
+    device: Device = "auto",
+) -> list[Path]:
+    """Write a mask for each image, in the image's own geometry and format."""
+    from halfmask.data.index import read_images
+    from halfmask.data.store import Store
+    from halfmask.inference.predict import predict_cases
+    from halfmask.training.device import make_fabric, make_predictor
+    from halfmask.training.run import load_run
+
+    if (images is None) == (split is None):
+        raise ValueError("give either IMAGES or --split test")
+    if not 0 <= overlap < 1:
+        raise ValueError(f"--overlap lies in [0, 1), got {overlap}")
+    plan, told, method, rest = load_run(run, f"{checkpoint}.pt")
+    if split is not None:
+        opened = Store(store or Path(rest["store"]))
+        cases = [opened.sources[name] for name in opened.splits.test]
+        if not cases:
+            raise ValueError(f"{opened.path} has no sealed cases")
+    else:
+        assert images is not None
+        cases = read_images(images)
+    fabric = make_fabric(device)
+    if fabric.device.type == "cuda":
+        fabric = make_fabric(device, told.precision)
+    method.to(fabric.device)
+    predictor = make_predictor(method, plan, fabric, flips=flips, overlap=overlap)
+    about = {"run": str(run), "method": told.method, "checkpoint": checkpoint}
+    masks = predict_cases(cases, predictor, out, probability=probability, entropy=entropy, about=about)
+    print(f"{len(masks)} masks in {out}")
+    return masks
+
+
+def evaluate(
+    predictions: Annotated[Path, Doc("The folder of masks that `halfmask predict` wrote.")],
+    labels: Annotated[Path, Doc("The data set, or a folder of label files of the same names.")],
+    /,
+    *,
+    out: Annotated[Path, Doc("The CSV table, a row for each case and class or region.")],
+    workers: Workers = None,
+) -> pd.DataFrame:
+    """Compare masks with labels; a table per case and structure, and its summary."""
+    from halfmask.data.parallel import workers as pool
+    from halfmask.evaluation import compare, table
+
+    with pool(worker_count(workers)) as executor:
+        result = compare.compare(predictions, labels, executor=executor)
+    table.write(result, out)
+    summary = table.summary(result)
+    table.write(summary, out.with_name(f"{out.stem}-summary{out.suffix}"))
+    print(table.render(summary))
+    print(f"{result['case'].nunique()} cases; each in {out}")
+    return result

@@ -1,0 +1,109 @@
+"""From a store to a trained run."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from halfmask.verbs.arguments import Device, Doc, budget, halves, require, settings
+
+
+def train(
+    method: Annotated[str, Doc("Its name; `halfmask methods` lists them.")],
+    store: Annotated[Path, Doc("What `halfmask prepare` made.")],
+    /,
+    *,
+    out: Annotated[Path, Doc("The run's folder: checkpoints, journal, settings.")],
+    labels: Annotated[
+        str | None, Doc("Labeled cases (patients, if grouped) to use: a count, or a share as 0.1 or 10%.")
+    ] = None,
+    slices: Annotated[float, Doc("Share of slices of each labeled case that keep their labels.")] = 1.0,
+    slice_axis: Annotated[int, Doc("The prepared axis (0–2) across which slices lie.")] = 0,
+    fold: Annotated[int, Doc("Whose cases validate.")] = 0,
+    seed: Annotated[int, Doc("Of the labeled subset, the first weights and all that is drawn.")] = 0,
+    steps: Annotated[int | None, Doc("Of training.")] = None,
+    network: Annotated[str | None, Doc("unet, residual_unet or vnet; the plan's unless given.")] = None,
+    batch: Annotated[str | None, Doc("Labeled and unlabeled images a step, as 2+2.")] = None,
+    optimizer: Annotated[Literal["sgd", "adam", "adamw"] | None, Doc("The optimizer.")] = None,
+    rate: Annotated[float | None, Doc("The learning rate at the start.")] = None,
+    schedule: Annotated[Literal["poly", "cosine", "constant"] | None, Doc("Of the rate.")] = None,
+    set: Annotated[
+        list[str] | None, Doc("A setting of the method or network, as weight=0.5 or network.width=16.")
+    ] = None,
+    init: Annotated[Path | None, Doc("A run whose weights to start from.")] = None,
+    resume: Annotated[bool, Doc("Go on with the run in --out after any stop.")] = False,
+    precision: Annotated[Literal["auto", "32", "bf16"], Doc("auto is bf16 on CUDA, else 32.")] = "auto",
+    device: Device = "auto",
+    compile: Annotated[bool | None, Doc("Compile the networks; done on CUDA unless given.")] = None,
+    validations: Annotated[int, Doc("How often to validate during the run; 0 never.")] = 10,
+    save_seconds: Annotated[float, Doc("Time between checkpoints.")] = 120.0,
+    threads: Annotated[int, Doc("That read batches ahead.")] = 2,
+) -> dict[str, Any]:
+    """Train a method on a store; stops cleanly on Ctrl-C and goes on with --resume."""
+    import torch
+
+    from halfmask.data.store import Store
+    from halfmask.learning.recipe import Recipe
+    from halfmask.training import trainer
+    from halfmask.training.run import describe
+
+    require(
+        (0 < slices <= 1, f"--slices is a share in (0, 1], got {slices}"),
+        (slice_axis in (0, 1, 2), f"--slice-axis is 0, 1 or 2, got {slice_axis}"),
+        (steps is None or steps >= 1, f"--steps is at least 1, got {steps}"),
+        (rate is None or 0 < rate < math.inf, f"--rate is a number above 0, got {rate}"),
+        (validations >= 0, f"--validations is 0 or more, got {validations}"),
+        (save_seconds >= 0, f"--save-seconds is 0 or more, got {save_seconds}"),
+        (threads >= 0, f"--threads is 0 or more, got {threads}"),
+    )
+    if precision == "auto":
+        cuda = device == "cuda" or (device == "auto" and torch.cuda.is_available())
+        precision = "bf16" if cuda and torch.cuda.is_bf16_supported() else "32"
+    opened = Store(store)
+    labeled, unlabeled = halves(batch)
+    run = describe(
+        opened.plan,
+        method,
+        settings=settings(set),
+        network=network,
+        recipe=Recipe(optimizer, rate, schedule=schedule, steps=steps, labeled=labeled, unlabeled=unlabeled),
+        labels=budget(labels),
+        slices=slices,
+        slice_axis=slice_axis,
+        fold=fold,
+        seed=seed,
+        precision=precision,
+        init=None if init is None else str(init.resolve()),
+    )
+    options = trainer.Options(device, compile, threads, validations, save_seconds)
+    result = trainer.start(run, opened, out, options, resume=resume)
+    dice = result["best_validation_dice"]
+    print(f"{out}: {result['steps']} steps of {method} in {result['seconds']:.0f} s with "
+          f"{len(result['labeled'])} labeled and {result['unlabeled']} unlabeled cases"
+          + (f", best validation Dice {dice:.4f}" if dice is not None else ""))  # fmt: skip
+    return result
+
+
+def methods(
+    name: Annotated[str | None, Doc("One method, in full.")] = None,
+    /,
+) -> None:
+    """List every method with its source, settings and defaults."""
+    import inspect
+
+    from halfmask import methods as found
+    from halfmask.config import settings_of
+
+    if name is not None:
+        kind = found.find(name)
+        print(f"{name}\n\n{inspect.getdoc(kind)}\n")
+        for setting in settings_of(kind).values():
+            print(f"  --set {setting.name}={setting.default}")
+        return
+    for each, module in sorted(found.names().items()):
+        kind = found.find(each)
+        room = module.split(".")[-2]
+        head = (inspect.getmodule(kind).__doc__ or "").strip().splitlines()[0]
+        settings = ", ".join(f"{s.name}={s.default}" for s in settings_of(kind).values())
+        print(f"{each} ({room})\n    {head}\n    {settings or 'no settings'}")

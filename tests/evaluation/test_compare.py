@@ -1,0 +1,141 @@
+import json
+
+import nibabel
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from halfmask.data.formats import read
+from halfmask.evaluation.compare import compare
+
+SPACING = (1.0, 2.0, 3.0)
+
+
+def write(path, array, spacing=SPACING, shift=0.0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".png":
+        sitk.WriteImage(sitk.GetImageFromArray(array), str(path))
+    else:
+        affine = np.diag([*spacing, 1.0])
+        affine[0, 3] = shift
+        nibabel.save(nibabel.Nifti1Image(array, affine), path)
+
+
+def label(*parts, shape=(8, 9, 10)):
+    """Values in boxes: (value, start, stop) along the first axis."""
+    array = np.zeros(shape, np.uint8)
+    for value, start, stop in parts:
+        array[start:stop, 2:7, 2:8] = value
+    return array
+
+
+def described(folder, **about):
+    told = {"labels": {"background": 0, "liver": 1, "tumor": 2}, "regions": {}, "ignore": None, "cases": []} | about
+    (folder / "prediction.json").write_text(json.dumps(told))
+
+
+def rows(table):
+    return {(r["case"], r["structure"]): r for r in table.to_dict("records")}
+
+
+@pytest.fixture
+def masks(tmp_path):
+    """Two cases: a perfect one, and one where the tumor is half missed."""
+    for part in ("labels", "masks"):
+        write(tmp_path / part / "a.nii.gz", label((1, 1, 5), (2, 5, 7)))
+    write(tmp_path / "labels" / "b.nii.gz", label((1, 1, 3), (2, 3, 7)))
+    write(tmp_path / "masks" / "b.nii.gz", label((1, 1, 3), (2, 3, 5)))
+    return tmp_path
+
+
+def test_perfect_masks_are_perfect_and_others_are_not(masks):
+    found = rows(compare(masks / "masks", masks / "labels"))
+    assert set(found) == {(c, s) for c in "ab" for s in ("class 1", "class 2")}
+    for at in (("a", "class 1"), ("a", "class 2"), ("b", "class 1")):
+        assert found[at]["dice"] == found[at]["iou"] == 1
+        assert found[at]["hd95"] == found[at]["assd"] == found[at]["hd"] == 0
+    assert found["b", "class 2"]["dice"] == pytest.approx(2 * 2 / (4 + 2))
+    assert found["b", "class 2"]["hd"] == pytest.approx(2.0), "mm along the first axis"
+
+
+def test_names_and_regions_are_those_that_predict_noted(masks):
+    described(masks / "masks")
+    assert set(compare(masks / "masks", masks / "labels")["structure"]) == {"liver", "tumor"}
+    described(masks / "masks", regions={"whole": ["liver", "tumor"]})
+    found = rows(compare(masks / "masks", masks / "labels"))
+    assert set(found) == {("a", "whole"), ("b", "whole")}
+    assert found["b", "whole"]["dice"] == pytest.approx(2 * 4 / (6 + 4))
+
+
+def test_ignored_voxels_do_not_count(masks):
+    array = label((1, 1, 3), (2, 3, 7))
+    array[5:] = 9
+    write(masks / "labels" / "b.nii.gz", array)
+    described(masks / "masks", ignore=9)
+    assert rows(compare(masks / "masks", masks / "labels"))["b", "tumor"]["dice"] == 1
+
+
+def test_a_data_set_gives_labels_and_their_names(masks):
+    for case in "abc":
+        write(masks / "images" / f"{case}.nii.gz", label())
+    (masks / "dataset.yaml").write_text("labels: {background: 0, liver: 1, tumor: 2}")
+    table = compare(masks / "masks", masks)
+    assert set(table["case"]) == {"a", "b"}, "only what was predicted is measured"
+    assert set(table["structure"]) == {"liver", "tumor"}
+    assert list(table["case"]) == sorted(table["case"])
+
+
+def test_masks_without_a_label_are_all_named(masks):
+    for name in "xy":
+        write(masks / "masks" / f"{name}.nii.gz", label())
+    with pytest.raises(ValueError, match=r"2 masks have no label in .*labels: x, y"):
+        compare(masks / "masks", masks / "labels")
+
+
+def test_masks_that_do_not_fit_are_all_named(masks):
+    write(masks / "masks" / "a.nii.gz", label(shape=(8, 9, 12)))
+    write(masks / "masks" / "b.nii.gz", label((1, 1, 3)), shift=40.0)
+    (masks / "masks" / "c.nii.gz").write_bytes(b"no image")
+    write(masks / "labels" / "c.nii.gz", label((1, 1, 3)))
+    with pytest.raises(ValueError, match="case 'a'") as told:
+        compare(masks / "masks", masks / "labels")
+    a, b, c = str(told.value).splitlines()
+    assert "case 'a': the mask has shape (8, 9, 12), the label (8, 9, 10); were both resampled?" in a
+    assert "case 'b': mask and label lie 40.00 mm apart" in b
+    assert "case 'c'" in c
+    assert "c.nii.gz cannot be read" in c
+
+
+def test_an_empty_folder_is_no_result(tmp_path):
+    (tmp_path / "masks").mkdir()
+    with pytest.raises(ValueError, match="masks holds no masks"):
+        compare(tmp_path / "masks", tmp_path)
+
+
+def test_a_broken_note_is_told_with_its_file(masks):
+    for content in ('{"labels": ', "[]", '{"labels": {"background": 0}}'):
+        (masks / "masks" / "prediction.json").write_text(content)
+        with pytest.raises(ValueError, match=r"prediction\.json"):
+            compare(masks / "masks", masks / "labels")
+
+
+def test_pictures_are_measured_as_contours(tmp_path):
+    truth = np.zeros((20, 20), np.uint8)
+    truth[5:15, 5:15] = 255
+    write(tmp_path / "labels" / "a.png", truth)
+    write(tmp_path / "masks" / "a.png", np.roll(truth, 2, 1))
+    found = rows(compare(tmp_path / "masks", tmp_path / "labels"))["a", "class 255"]
+    assert found["dice"] == pytest.approx(0.8)
+    assert found["hd"] == 2
+    assert read(tmp_path / "masks" / "a.png")[0].shape == (1, 1, 20, 20)
+
+
+def test_cases_that_were_not_predicted_are_told(tmp_path, capsys):
+    masks, labels = tmp_path / "masks", tmp_path / "labels"
+    masks.mkdir()
+    labels.mkdir()
+    write(masks / "a.nii.gz", label((1, 1, 4)))
+    write(labels / "a.nii.gz", label((1, 1, 4)))
+    described(masks, cases=["a", "lost"])
+    compare(masks, labels)
+    assert "1 of 2 cases have no mask and count nowhere: lost" in capsys.readouterr().err
