@@ -22,7 +22,7 @@ def cohort(tmp_path_factory):
 @pytest.fixture(scope="session")
 def prepared(cohort, tmp_path_factory):
     """The cohort's store, 2D or 3D, with patches so small that a step takes milliseconds: ``prepared(2)``."""
-    from halfmask.data.index import read_index
+    from halfmask.data.layouts import read_index
     from halfmask.data.plan import read_plan, write_plan
     from halfmask.data.prepare import prepare
 

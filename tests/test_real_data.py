@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from halfmask import verbs
-from halfmask.data.index import read_index
+from halfmask.data.layouts import read_index
 from halfmask.data.preprocess import class_numbers, preprocess, read_case
 from halfmask.data.store import Store
 

@@ -193,5 +193,9 @@ def test_what_the_values_mean_is_noted(tmp_path):
     told = plan(regions={"all": ["bright"]}, ignore_value=7)
     predict_cases([Case("case", (file,))], predictor(told), tmp_path / "out", about={"method": "fixmatch"})
     assert json.loads((tmp_path / "out" / "prediction.json").read_text()) == {
-        "labels": {"background": 0, "bright": 255}, "regions": {"all": ["bright"]}, "ignore": 7, "method": "fixmatch", "cases": ["case"],
-    }  # fmt: skip
+        "labels": {"background": 0, "bright": 255},
+        "regions": {"all": ["bright"]},
+        "ignore": 7,
+        "method": "fixmatch",
+        "cases": ["case"],
+    }

@@ -10,7 +10,7 @@ import yaml
 
 from halfmask import methods, verbs
 from halfmask.data.batch import IGNORE
-from halfmask.data.index import read_index
+from halfmask.data.layouts import read_index
 from halfmask.data.plan import write_plan
 from halfmask.data.prepare import prepare
 from halfmask.data.store import Store

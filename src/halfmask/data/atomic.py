@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,13 +19,14 @@ def atomic(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
-    for left in path.parent.glob(f".partial-*-{_escaped(path.name)}"):
+    ours = re.compile(rf"\.partial-\d+(\.old)?-{re.escape(path.name)}")  # and not what is written to another-NAME
+    for left in [p for p in path.parent.glob(".partial-*") if ours.fullmatch(p.name)]:
         _remove(left)
     try:
         yield partial
         if partial.is_dir():
             if path.exists():  # rename cannot replace a folder that is not empty
-                old = path.with_name(f".partial-{os.getpid()}-old-{path.name}")
+                old = path.with_name(f".partial-{os.getpid()}.old-{path.name}")
                 os.replace(path, old)
                 os.replace(partial, path)
                 _remove(old)
@@ -39,7 +41,9 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a small text file atomically."""
+    """Write a small text file atomically; one that says so already is left alone."""
+    if path.is_file() and path.read_bytes() == text.encode("utf-8"):
+        return
     with atomic(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
@@ -49,7 +53,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
-
-
-def _escaped(name: str) -> str:
-    return "".join(f"[{c}]" if c in "*?[" else c for c in name)

@@ -24,7 +24,7 @@ TOLERANCE = 0.1
 
 @dataclass
 class Finding:
-    """What one case's files show."""
+    """What one case's files show; content and channels only if every image could be read."""
 
     faults: list[Fault] = field(default_factory=list)
     content: str = ""
@@ -86,7 +86,6 @@ class CaseReader:
             except ValueError as e:
                 finding.faults.append(_unreadable(case, path, e))
                 continue
-            finding.channels += len(array)
             digest.update(str((array.shape, array.dtype)).encode())
             digest.update(np.ascontiguousarray(array).data)
             if first is not None:
@@ -94,7 +93,8 @@ class CaseReader:
             first = first or grid
             finding.faults += _voxel_faults(case, path, array)
             channels.append(array)
-        finding.content = digest.hexdigest() if channels else ""
+        if len(channels) == len(case.images):
+            finding.content, finding.channels = digest.hexdigest(), sum(map(len, channels))
         return (np.concatenate(channels) if len({c.shape[1:] for c in channels}) == 1 else None), first
 
     def _read_label(self, case: Case, path: Path, grid: Grid | None, finding: Finding) -> np.ndarray | None:
@@ -156,11 +156,12 @@ def _unreadable(case: Case, path: Path, error: ValueError) -> Fault:
 
 
 def _unequal_channels(index: Index, findings: dict[str, Finding]) -> Iterator[Fault]:
-    """Cases with fewer or more channels than are declared, or than most have."""
+    """Cases with fewer or more channels than are declared, or than most have, unless the layout told already."""
+    told = {fault.case for fault in index.faults}
     counts = [f.channels for f in findings.values() if f.channels]
     expected = len(index.channels) or (max(set(counts), key=counts.count) if counts else 0)
     for name, finding in findings.items():
-        if finding.channels and finding.channels != expected:
+        if finding.channels and finding.channels != expected and name not in told:
             what = f"has {finding.channels} channels, {expected} are expected"
             files = ", ".join(str(p) for p in index[name].images)
             yield Fault("error", name, files, what, "add what is missing or remove the case")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,11 @@ def foreground(image: np.ndarray) -> np.ndarray:
     1st to the 99.5th percentile of the channel. An image without dark background is foreground nearly all over.
     """
     mask = np.zeros(image.shape[1:], bool)
+    step = max(1, mask.size // 500_000)
+    while math.gcd(step, mask.size) > 1:  # else the sample may lie all in a few slices
+        step += 1
     for channel in image:
-        sample = channel.reshape(-1)[:: max(1, channel.size // 500_000)]
+        sample = channel.reshape(-1)[::step]
         low, high = np.percentile(sample, (1, 99.5))
         mask |= channel > low + 0.05 * (high - low)
     return mask
@@ -36,6 +40,11 @@ def foreground_box(mask: np.ndarray, *, share: float = 5e-4, margin: int = 3) ->
         start, end = (slabs[0], slabs[-1] + 1) if len(slabs) else (0, n)
         box.append((max(int(start) - margin, 0), min(int(end) + margin, n)))
     return tuple(box)
+
+
+def union(one: Box, other: Box) -> Box:
+    """The smallest box that holds both."""
+    return tuple((min(a, c), max(b, d)) for (a, b), (c, d) in zip(one, other, strict=True))
 
 
 def crop(array: np.ndarray, box: Box) -> np.ndarray:

@@ -19,7 +19,10 @@ PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 SUFFIXES = NIFTI + VOLUMES + PICTURES
 
 sitk.ProcessObject.SetGlobalWarningDisplay(False)  # else ITK prints to stderr past Python's warnings
-_BROKEN = (OSError, EOFError, zlib.error, ValueError, RuntimeError, nibabel.filebasedimages.ImageFileError)
+_BROKEN = (
+    OSError, EOFError, zlib.error, ValueError, RuntimeError, OverflowError, MemoryError,
+    nibabel.filebasedimages.ImageFileError, nibabel.spatialimages.HeaderDataError,
+)  # fmt: skip
 
 
 def suffix(path: Path) -> str:
@@ -53,10 +56,7 @@ def read_grid(path: Path) -> Grid:
         if suffix(path) in NIFTI:
             image: Any = nibabel.load(path)
             return _nifti_grid(image.shape, image.affine)
-        reader = sitk.ImageFileReader()
-        reader.SetFileName(str(path))
-        reader.ReadImageInformation()
-        return _itk_grid(reader)
+        return _itk_grid(_itk_header(path), path)
     except _BROKEN as e:
         raise ValueError(f"{path} cannot be read: {_reason(e)}") from e
 
@@ -65,33 +65,37 @@ def write_like(path: Path, array: np.ndarray, like: Path) -> Path:
     """Write an array (*spatial) in the format, geometry and header of the image ``like``, atomically.
 
     Whole numbers keep their dtype; float goes out as float32. A lossy or 8-bit picture format cannot
-    hold that: then it becomes PNG (whole numbers) or TIFF (float).
+    hold that: then it becomes PNG (whole numbers) or TIFF (float, or many pages). A format of two files
+    becomes its sister of one, which can be written atomically.
 
     Returns: the path written, ``path`` with the fitting suffix.
     """
-    ending = suffix(like)
-    if ending in PICTURES:
-        ending = ".png" if np.issubdtype(array.dtype, np.integer) else ".tiff"
-    path = path.with_name(path.name + ending)
-    with atomic(path) as partial:
-        if ending in NIFTI:
-            source: Any = nibabel.load(like)
-            mask = source.__class__(array.reshape(source.shape[:3]), source.affine, source.header)
-            mask.header.set_data_dtype(array.dtype)
-            mask.header.set_slope_inter(1, 0)
-            mask.header["cal_max"] = mask.header["cal_min"] = 0  # the display range was the image's
+    if np.issubdtype(array.dtype, np.floating):
+        array = array.astype(np.float32, copy=False)
+    ending = {".nhdr": ".nrrd", ".mhd": ".mha"}.get(suffix(like), suffix(like))
+    if ending in NIFTI:
+        path = path.with_name(path.name + ending)
+        source: Any = nibabel.load(like)
+        mask = source.__class__(array.reshape(source.shape[:3]), source.affine, source.header)
+        mask.header.set_data_dtype(array.dtype)
+        mask.header.set_slope_inter(1, 0)
+        mask.header["cal_max"] = mask.header["cal_min"] = 0  # the display range was the image's
+        with atomic(path) as partial:
             nibabel.save(mask, partial)
-        else:
-            reader = sitk.ImageFileReader()
-            reader.SetFileName(str(like))
-            reader.ReadImageInformation()
-            flat = array[0] if ending in (".png", ".tiff") else np.transpose(array)
-            image = sitk.GetImageFromArray(np.ascontiguousarray(flat))
-            image.SetSpacing(reader.GetSpacing()[: image.GetDimension()])
-            image.SetOrigin(reader.GetOrigin()[: image.GetDimension()])
-            if image.GetDimension() == reader.GetDimension():
-                image.SetDirection(reader.GetDirection())
-            sitk.WriteImage(image, str(partial), useCompression=True)
+        return path
+    reader = _itk_header(like)
+    flat = reader.GetDimension() == 2
+    if ending in PICTURES:
+        if np.issubdtype(array.dtype, np.integer) and array.dtype != np.uint8:
+            array = array.astype(np.uint16)  # the only other one that PNG has
+        ending = ".png" if flat and np.issubdtype(array.dtype, np.integer) else ".tiff"
+    path = path.with_name(path.name + ending)
+    image = sitk.GetImageFromArray(np.ascontiguousarray(array[0] if flat else np.transpose(array)))
+    image.SetSpacing(reader.GetSpacing())
+    image.SetOrigin(reader.GetOrigin())
+    image.SetDirection(reader.GetDirection())
+    with atomic(path) as partial:
+        sitk.WriteImage(image, str(partial), useCompression=True)
     return path
 
 
@@ -100,6 +104,8 @@ def _read_nifti(path: Path) -> tuple[np.ndarray, Grid]:
     array = np.asanyarray(image.dataobj)
     if array.dtype.names:  # RGB as a structured type
         array = np.stack([array[name] for name in array.dtype.names], -1)
+    if array.dtype.kind not in "iuf":
+        raise ValueError(f"its voxels are {array.dtype}, not real numbers")
     if array.dtype == np.float64:  # what a scaled file gives
         array = array.astype(np.float32)
     array = array.reshape((*array.shape, 1)) if array.ndim == 2 else array
@@ -116,19 +122,31 @@ def _nifti_grid(shape: tuple[int, ...], affine: np.ndarray) -> Grid:
     return Grid((shape[0], shape[1], depth), np.asarray(affine, float))
 
 
+def _itk_header(path: Path) -> sitk.ImageFileReader:
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    return reader
+
+
 def _read_itk(path: Path) -> tuple[np.ndarray, Grid]:
     image = sitk.ReadImage(str(path))
     array = sitk.GetArrayFromImage(image)  # (z, y, x) or (y, x), components last
     array = np.moveaxis(array, -1, 0) if image.GetNumberOfComponentsPerPixel() > 1 else array[None]
-    grid = _itk_grid(image)
+    grid = _itk_grid(image, path)
     return (np.moveaxis(array, range(1, 4), range(3, 0, -1)) if grid.scan else array[:, None]), grid
 
 
-def _itk_grid(image: sitk.Image | sitk.ImageFileReader) -> Grid:
-    """ITK counts in left, posterior, superior; we in right, anterior, superior."""
-    size, spacing = image.GetSize(), image.GetSpacing()
+def _itk_grid(image: sitk.Image | sitk.ImageFileReader, path: Path) -> Grid:
+    """ITK counts in left, posterior, superior; we in right, anterior, superior.
+
+    What a picture format says of its size is that of its print (72 dots per inch), so its pixels count as 1 mm.
+    """
+    size = image.GetSize()
+    spacing = (1.0,) * len(size) if suffix(path) in PICTURES else image.GetSpacing()
     if image.GetDimension() == 2:
-        return Grid((1, size[1], size[0]), np.diag([1.0, spacing[1], spacing[0], 1.0]), scan=False)
+        affine = np.diag([max(spacing), spacing[1], spacing[0], 1.0])  # no axis within the slice is the coarsest
+        return Grid((1, size[1], size[0]), affine, scan=False)
     if image.GetDimension() != 3:
         raise ValueError(f"it has {image.GetDimension()} axes; 2 or 3 and channels are expected")
     affine = np.eye(4)
@@ -138,7 +156,7 @@ def _itk_grid(image: sitk.Image | sitk.ImageFileReader) -> Grid:
 
 
 def _reason(e: BaseException) -> str:
-    if isinstance(e, FileNotFoundError):
+    if isinstance(e, FileNotFoundError) or "does not exist" in str(e):  # ITK has no type for it
         return "there is no such file"
     if isinstance(e, EOFError):
         return "the file ends too early (a copy that broke off?)"

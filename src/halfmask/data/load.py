@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -53,9 +54,16 @@ def _bytes(case: StoredCase) -> int:
 def _where(size: int, device: torch.device) -> torch.device | None:
     if device.type == "cuda" and size < SHARE * torch.cuda.mem_get_info(device)[0]:
         return device
-    if size < SHARE * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"):
-        return torch.device("cpu")
-    return None
+    return torch.device("cpu") if size < SHARE * _memory() else None
+
+
+def _memory() -> int:
+    """Bytes of this machine, or of the container that this process is in."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        return min(machine, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    except (OSError, ValueError):  # no container, or one without a limit ("max")
+        return machine
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, as_completed
 from typing import TypeVar
 
 from halfmask.progress import Progress
@@ -58,11 +58,18 @@ def over(
         futures = {executor.submit(work, item): item for item in items}
         try:
             for future in as_completed(futures):
-                yield futures[future], future.result()
+                yield futures[future], _result(future)
                 progress.advance()
         finally:
             for future in futures:
                 future.cancel()
+
+
+def _result(future: Future[R]) -> R:
+    try:
+        return future.result()
+    except BrokenExecutor as e:
+        raise ValueError("a worker process died, perhaps for lack of memory; give fewer --workers") from e
 
 
 def _end_with_parent(parent: int) -> None:

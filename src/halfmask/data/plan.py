@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,8 +13,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, mo
 
 from halfmask.config import nearest
 from halfmask.data.atomic import write_text
-
-Axes = tuple[int, ...]
 
 
 class Plan(BaseModel):
@@ -85,11 +84,8 @@ class Plan(BaseModel):
     @classmethod
     def _names_three_axes(cls, value: str | None) -> str | None:
         pairs = ("RL", "AP", "SI")
-        if value is not None and sorted(next((i for i, p in enumerate(pairs) if c in p), 9) for c in value) != [
-            0,
-            1,
-            2,
-        ]:
+        named = [i for code in value or "" for i, pair in enumerate(pairs) if code in pair]
+        if value is not None and (len(value) != 3 or sorted(named) != [0, 1, 2]):
             raise ValueError(f"{value!r} does not name three axes by R or L, A or P, S or I, e.g. SPL")
         return value
 
@@ -112,6 +108,13 @@ class Plan(BaseModel):
         lengths |= {f"kernels[{i}]": p for i, p in enumerate(self.kernels)}
         faults += [f"{name} has {len(v)} numbers, dims is {self.dims}"
                    for name, v in lengths.items() if len(v) != self.dims]  # fmt: skip
+        positive = {"spacing": self.spacing, **{name: v for name, v in lengths.items() if name != "flips"}}
+        faults += [f"{name} must be above 0, got {v}"
+                   for name, v in positive.items() if any(n is not None and n <= 0 for n in v)]  # fmt: skip
+        if not faults:
+            total = [math.prod(strides) for strides in zip(*self.pooling, strict=True)]
+            faults += [f"patch: {p} cannot be halved as pooling says, it must be a multiple of {t}"
+                       for p, t in zip(self.patch, total, strict=False) if p % t]  # fmt: skip
         if len(self.kernels) != len(self.pooling) + 1:
             faults.append(f"{len(self.kernels)} kernels for {len(self.pooling)} poolings; one more is needed")
         if len(self.normalization) != len(self.channels):

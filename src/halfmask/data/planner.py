@@ -19,11 +19,15 @@ from halfmask.data.volume import COARSE
 WIDTH = {2: 32, 3: 32}
 MOST = {2: 512, 3: 320}
 """Features at the first level, and the most that any level has."""
-BATCH = {2: (6, 6), 3: (2, 2)}
+BATCH = {2: (6, 12), 3: (2, 4)}
+"""Least and most images of each half of a batch; the public benchmarks have 12 in 2D and 2 in 3D."""
 DEEPEST = {2: 6, 3: 5}
-BYTES_PER_FEATURE = 45
-"""Training memory for each voxel and feature at one level, both sides of the U-Net: convolutions,
-normalizations and the concatenation, values and gradients in float32. Measured on our U-Net."""
+BYTES_PER_FEATURE = 50
+"""Training memory for each voxel and feature at one level of the encoder, decoder included, in float32.
+
+Measured on our U-Net with `dice_ce`: ten maps (40.6 bytes) are kept for the backward pass (two convolutions
+and norms down, the concatenation and two more up), and 48 (2D) to 52 (3D) is the peak with the gradients that
+live at once. Weights, their gradients and the optimizer's averages come on top, 0.5 GiB at most."""
 SIDES = {
     "RL": ("left", "right"),
     "AP": ("anterior", "posterior", "ventral", "dorsal", "front", "back"),
@@ -37,7 +41,6 @@ def make_plan(
     *,
     dims: Literal[2, 3] | None = None,
     memory_gib: float = 8.0,
-    ignore_value: int | None = None,
 ) -> Plan:
     """Plan for a data set.
 
@@ -45,7 +48,6 @@ def make_plan(
         fingerprints: of all cases outside the test part, labeled or not.
         dims: to decide 2D or 3D by hand.
         memory_gib: that one training of one network may take.
-        ignore_value: overrides the data set's own.
 
     Raises:
         ValueError: no case is labeled, or pictures and scans are mixed.
@@ -53,28 +55,30 @@ def make_plan(
     why: list[str] = []
     if len({f.axes is None for f in fingerprints}) > 1:
         raise ValueError("the data set mixes pictures and scans; index them apart")
-    ignore = index.ignore if ignore_value is None else ignore_value
-    labels = _labels(index, fingerprints, ignore, why)
+    labels = _labels(index, fingerprints, why)
     channels = list(index.channels) or [f"channel {c}" for c in range(len(fingerprints[0].intensities))]
+    if dims == 3 and fingerprints[0].axes is None:
+        raise ValueError("pictures cannot be planned in 3D; leave --dims to the plan")
     orientation, spacing, shape = _geometry(fingerprints, why)
     dims = dims or _dims(fingerprints, spacing, shape, why)
-    batch = BATCH[dims]
-    patch, pooling, kernels = fit(shape[3 - dims :], spacing[3 - dims :], sum(batch), memory_gib)
-    why.append(f"patch: the largest that trains a batch of {sum(batch)} in about {memory_gib:g} GiB")
+    least, most = BATCH[dims]
+    patch, pooling, kernels = fit(shape[3 - dims :], spacing[3 - dims :], 2 * least, memory_gib)
+    half = max(n for n in range(least, most + 1) if n == least or memory(patch, pooling, 2 * n) <= memory_gib)
+    why.append(f"patch and batch: the largest that train in about {memory_gib:g} GiB, the patch first")
     ct = [channel.lower() in ("ct", "hu") for channel in channels]
     return Plan(
         channels=channels,
         labels=labels,
         regions={name: [n for n, v in labels.items() if v in values] for name, values in index.regions.items()},
-        ignore_value=ignore,
+        ignore_value=index.ignore,
         dims=dims,
         orientation=orientation,
         spacing=spacing if dims == 3 else (None, *spacing[1:]),  # type: ignore[arg-type]
         normalization=["ct" if c else "zscore" for c in ct],
         intensities=_intensities(fingerprints) if any(ct) else None,
         patch=patch,
-        labeled=batch[0],
-        unlabeled=batch[1],
+        labeled=half,
+        unlabeled=half,
         pooling=pooling,
         kernels=kernels,
         flips=_flips(labels, orientation, why)[3 - dims :],
@@ -135,14 +139,14 @@ def _kernel(wide: np.ndarray) -> tuple[int, ...]:
     return tuple(3 if w else 1 for w in wide)
 
 
-def _labels(index: Index, fingerprints: Sequence[Fingerprint], ignore: int | None, why: list[str]) -> dict[str, int]:
+def _labels(index: Index, fingerprints: Sequence[Fingerprint], why: list[str]) -> dict[str, int]:
     found = sorted({v for f in fingerprints for v in f.values})
     if not found:
         raise ValueError("no case outside the test part has a label; at least one is needed to plan")
     if index.labels:
-        return {name: value for name, value in index.labels.items() if value != ignore}
+        return {name: value for name, value in index.labels.items() if value != index.ignore}
     why.append(f"labels: not described, so named after the values found: {found}")
-    return {"background" if v == 0 else f"class {v}": v for v in sorted({0, *found}) if v != ignore}
+    return {"background" if v == 0 else f"class {v}": v for v in sorted({0, *found}) if v != index.ignore}
 
 
 def _geometry(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,27 +44,36 @@ def prepare(
     Args:
         test: share of the labeled cases to seal, where the data set has no test part of its own.
         seed: of the splits.
+        ignore_value: overrides the data set's own.
 
     Raises:
         ValueError: with all faults of the data set, or of an edited plan or splits.
     """
+    if ignore_value is not None:
+        index = replace(index, ignore=ignore_value)
     out.mkdir(parents=True, exist_ok=True)
-    if any(out.iterdir()) and not any((out / f).exists() for f in ("fingerprint.json", "plan.yaml")):
+    plan_file, splits_file, fingerprint_file = (out / f for f in ("plan.yaml", "splits.yaml", "fingerprint.json"))
+    others = [p for p in out.iterdir() if not p.name.startswith(".partial-")]
+    if others and not any(f.exists() for f in (plan_file, splits_file, fingerprint_file)):
         raise ValueError(f"{out} is not empty and no store; choose another folder")
-    fingerprints = _fingerprints(index, out, executor)
-    splits = _splits(index, out / "splits.yaml", test=test, seed=seed)
+    sources = _sources(index)
+    fingerprints = _remembered(fingerprint_file, sources) or _measured(index, executor)
+    splits = _splits(index, splits_file, test=test, seed=seed)
     tested = {splits.group(name) for name in splits.test}
     cases = [c for c in index.cases if splits.group(c.name) not in tested]
-    plan_file = out / "plan.yaml"
+    if any(c.name not in fingerprints for c in cases):  # splits.yaml was edited: some were sealed before
+        fingerprints = _measured(index, executor)
+    fingerprints = {c.name: fingerprints[c.name] for c in cases}
+    about = {n: asdict(f) for n, f in fingerprints.items()}
+    write_text(fingerprint_file, json.dumps({"sources": sources, "cases": about}))
     if plan_file.exists():
         plan = read_plan(plan_file)
     else:
-        seen = [fingerprints[c.name] for c in cases]
-        plan = make_plan(index, seen, dims=dims, memory_gib=memory_gib, ignore_value=ignore_value)
+        plan = make_plan(index, list(fingerprints.values()), dims=dims, memory_gib=memory_gib)
         write_plan(plan, plan_file)
     _store(cases, out, plan, executor)
     _remove_others(out, cases)
-    write_index(out, index)
+    write_index(out, index, plan)
     return Store(out)
 
 
@@ -86,25 +96,33 @@ class CaseWriter:
         return f"{self.plan.preparation_key()}-{source_key(case)}"
 
 
-def _fingerprints(index: Index, out: Path, executor: Executor | None) -> dict[str, Fingerprint]:
-    """Those in fingerprint.json if no file has changed since, else from a new reading, with all faults told."""
-    file = out / "fingerprint.json"
-    if index.faults:
-        _refuse([f for f in index.faults if f.severity == "error"])
+def _sources(index: Index) -> dict[str, str]:
+    """What the check depends on, by case: another key, and the data set is read anew."""
+    _refuse([f for f in index.faults if f.severity == "error"])
     _refuse_missing(index)
-    sources = {case.name: source_key(case) for case in index.cases}
-    if file.exists():
+    described = hashlib.blake2b(repr((index.channels, index.labels, index.ignore)).encode(), digest_size=4).hexdigest()
+    return {case.name: f"{source_key(case)}-{described}" for case in index.cases}
+
+
+def _remembered(file: Path, sources: dict[str, str]) -> dict[str, Fingerprint]:
+    """The fingerprints in fingerprint.json, those of test cases left out; none if any file has changed since."""
+    try:
         content = json.loads(file.read_text(encoding="utf-8"))
-        if {name: about.pop("source") for name, about in content.items()} == sources:
-            return {name: _fingerprint(about) for name, about in content.items()}
+        if content["sources"] == sources:
+            return {name: _fingerprint(about) for name, about in content["cases"].items()}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        pass  # none yet, or of another version
+    return {}
+
+
+def _measured(index: Index, executor: Executor | None) -> dict[str, Fingerprint]:
+    """The fingerprints of all cases from a new reading of the data set, with all its faults told."""
     findings = examine(index, executor=executor)
     faults = faults_of(index, findings)
     _refuse([f for f in faults if f.severity == "error"])
     for fault in faults:
         say(f"warning: {fault}")
-    result = {name: f.fingerprint for name, f in findings.items() if f.fingerprint is not None}
-    write_text(file, json.dumps({n: {"source": sources[n], **asdict(f)} for n, f in result.items()}))
-    return result
+    return {name: f.fingerprint for name, f in findings.items() if f.fingerprint is not None}
 
 
 def _refuse_missing(index: Index) -> None:
@@ -127,7 +145,12 @@ def _fingerprint(about: dict) -> Fingerprint:
 
 def _splits(index: Index, file: Path, *, test: float, seed: int) -> Splits:
     if file.exists():
-        return read_splits(file, {c.name for c in index.cases})
+        splits = read_splits(file, index.cases)
+        listed = {name for part in (splits.test, *splits.folds, *splits.orders) for name in part}
+        if new := [c.name for c in index.cases if c.label is not None and c.name not in listed]:
+            say(f"warning: {file} lists {len(new)} labeled cases nowhere ({', '.join(new[:3])}, …), so they count as "
+                "unlabeled; list them, or remove the file to draw new splits")  # fmt: skip
+        return splits
     splits = draw_splits(index, test=test, seed=seed)
     write_splits(splits, file)
     return splits
@@ -137,6 +160,8 @@ def _store(cases: Sequence[Case], out: Path, plan: Plan, executor: Executor | No
     """Store what is not stored soundly yet."""
     writer = CaseWriter(out, plan)
     missing = [c for c in cases if not is_sound(case_folder(out, c.name), writer.key(c))]
+    if missing:  # until all are stored, the store is not finished
+        (out / "index.json").unlink(missing_ok=True)
     if len(missing) < len(cases):
         say(f"prepare: {len(cases) - len(missing)} of {len(cases)} cases are stored already")
     for _ in over(writer, missing, what="prepare", executor=executor):

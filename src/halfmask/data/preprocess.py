@@ -10,7 +10,7 @@ import numpy as np
 
 from halfmask.data.batch import IGNORE
 from halfmask.data.check import grid_faults
-from halfmask.data.foreground import Box, crop, foreground, foreground_box
+from halfmask.data.foreground import Box, crop, foreground, foreground_box, union
 from halfmask.data.formats import read
 from halfmask.data.index import Case, Fault
 from halfmask.data.plan import Plan
@@ -97,12 +97,12 @@ def read_case(case: Case, *, label: bool = True) -> tuple[np.ndarray, np.ndarray
         array, own = _read(case, path)
         if grid is not None:
             _refuse(grid_faults(case, path, own, grid, case.images[0]))
+        if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+            raise ValueError(f"case {case.name!r}: {path}: has voxels that are NaN or infinite; replace them")
         grid = grid or own
         channels.append(array)
     assert grid is not None, case
     image = np.concatenate(channels)
-    if np.issubdtype(image.dtype, np.floating) and not np.isfinite(image).all():
-        raise ValueError(f"case {case.name!r}: {case.images[0]}: has voxels that are NaN or infinite; replace them")
     if not label or case.label is None:
         return image, None, grid
     array, own = _read(case, case.label)
@@ -132,6 +132,11 @@ def preprocess(image: np.ndarray, label: np.ndarray | None, grid: Grid, plan: Pl
     spacing = grid.oriented(plan.orientation).spacing
     mask = foreground(image)
     box = foreground_box(mask)
+    if label is not None:
+        label = grid.orient(class_numbers(label, plan), plan.orientation)
+        marked = (label != 0) & (label != IGNORE)
+        if marked.any():  # dark though they may be, no labeled voxels are cut off
+            box = union(box, foreground_box(marked, share=0, margin=0))
     image, mask = crop(image, box), crop(mask, box)
     target = tuple(own if wanted is None else wanted for own, wanted in zip(spacing, plan.spacing, strict=True))
     shape = tuple(max(1, round(n * own / wanted)) for n, own, wanted in zip(mask.shape, spacing, target, strict=True))
@@ -141,8 +146,7 @@ def preprocess(image: np.ndarray, label: np.ndarray | None, grid: Grid, plan: Pl
         image = resample(image, shape, order=3, coarse=coarse)
         mask = resample(mask, shape, order=1, coarse=coarse) > 0.5
     if label is not None:
-        label = crop(grid.orient(class_numbers(label, plan), plan.orientation), box)
-        label = resample_label(label, shape, coarse=coarse)
+        label = resample_label(crop(label, box), shape, coarse=coarse)
     image, mean, sd = _statistics(image, mask, plan)
     return Prepared(np.ascontiguousarray(image), label, mean, sd, frame)
 
@@ -176,6 +180,8 @@ def file_values(classes: np.ndarray, plan: Plan) -> np.ndarray:
 def _statistics(image: np.ndarray, mask: np.ndarray, plan: Plan) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Clip CT channels; mean and sd of each channel, over the foreground or from the plan."""
     mean, sd = np.zeros(len(image)), np.ones(len(image))
+    if "ct" in plan.normalization:
+        image = image.copy()  # it may still be the caller's
     for c, kind in enumerate(plan.normalization):
         if kind == "ct":
             assert plan.intensities is not None
@@ -184,4 +190,5 @@ def _statistics(image: np.ndarray, mask: np.ndarray, plan: Plan) -> tuple[np.nda
         else:
             voxels = image[c][mask] if mask.any() else image[c]
             mean[c], sd[c] = voxels.mean(dtype=np.float64), voxels.std(dtype=np.float64)
-    return image, mean, np.maximum(sd, 1e-8)
+    constant = sd <= 1e-5 * abs(mean)  # but for what resampling rounds
+    return image, mean, np.where(constant, np.maximum(abs(mean), 1), sd)

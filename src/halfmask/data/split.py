@@ -12,10 +12,11 @@ import yaml
 
 from halfmask.config import nearest
 from halfmask.data.atomic import write_text
-from halfmask.data.index import Index
+from halfmask.data.index import Case, Index
 
 SEEDS = 10
 FOLDS = 5
+VALIDATED = ("val", "validation")
 
 
 @dataclass(frozen=True)
@@ -49,15 +50,25 @@ class Splits:
             ValueError: there is no such fold, or fewer labels than the budget.
         """
         held = self._held(fold)
-        order = [c for c in self.orders[seed % len(self.orders)] if self.group(c) not in held]
+        order = [c for c in self._order(seed) if self.group(c) not in held]
         groups = list(dict.fromkeys(self.group(c) for c in order))
-        count = _count(budget, len(groups), fold)
-        return tuple(c for c in order if self.group(c) in set(groups[:count]))
+        first = set(groups[: _count(budget, len(groups), fold)])
+        return tuple(c for c in order if self.group(c) in first)
 
     def pool(self, names: Iterable[str], labeled: Sequence[str], *, fold: int) -> tuple[str, ...]:
         """The unlabeled cases of a training: all ``names`` but the labeled, the validated and the tested."""
-        out = self._held(fold) | {self.group(c) for c in self.test}
-        return tuple(n for n in names if n not in set(labeled) and self.group(n) not in out)
+        out, known = self._held(fold) | {self.group(c) for c in self.test}, set(labeled)
+        return tuple(n for n in names if n not in known and self.group(n) not in out)
+
+    def _order(self, seed: int) -> Sequence[str]:
+        """That of the file; for seeds beyond it, the first one's groups shuffled by the seed."""
+        if seed < len(self.orders):
+            return self.orders[seed]
+        members = defaultdict(list)
+        for case in self.orders[0]:
+            members[self.group(case)].append(case)
+        shuffled = np.random.default_rng(seed).permutation(sorted(members))
+        return [case for group in shuffled for case in members[group]]
 
     def _held(self, fold: int) -> set[str]:
         if not 0 <= fold < len(self.folds):
@@ -94,17 +105,17 @@ def draw_splits(index: Index, *, test: float = 0.2, folds: int = FOLDS, seed: in
     tested = [c.name for c in index.cases if c.split == "test"]
     drawn: list[str] = []
     if not any(index[name].label for name in tested) and test > 0:
-        own = [g for g, names in members.items() if any(index[n].split in ("val", "validation") for n in names)]
+        own = [g for g, names in members.items() if any(index[n].split in VALIDATED for n in names)]
         free = [g for g in sorted(members) if g not in own]
         drawn = _take(rng, free, members, test)
         tested += [n for n in index_names(index, groups, drawn) if n not in tested]
     rest = [g for g in sorted(members) if g not in drawn]
-    if not rest:
+    if not any(index[n].split not in VALIDATED for g in rest for n in members[g]):
         raise ValueError(
             f"{sum(map(len, members.values()))} labeled cases in {len(members)} groups leave nothing to train on "
             f"beside a test part of {test:g}; lower --test"
         )
-    own = [n for g in rest for n in members[g] if index[n].split in ("val", "validation")]
+    own = [n for g in rest for n in members[g] if index[n].split in VALIDATED]
     if own:
         parts = [own]
     elif len(rest) == 1:
@@ -154,25 +165,32 @@ def write_splits(splits: Splits, file: Path) -> None:
     write_text(file, "\n".join(lines) + "\n")
 
 
-def read_splits(file: Path, known: Iterable[str]) -> Splits:
-    """Read splits.yaml and check it against the names of the store's cases.
+def read_splits(file: Path, cases: Iterable[Case]) -> Splits:
+    """Read splits.yaml and check it against the data set's cases.
+
+    A case that the file does not know of belongs to the group that the data set says: the next scan of a
+    tested patient is not for training.
 
     Raises:
-        ValueError: with every unknown name, and every group that straddles.
+        ValueError: with every unknown or unlabeled name, and every group that straddles.
     """
+    known = {c.name: c for c in cases}
+    names = lambda part: tuple(str(c) for c in part)
     try:
         content = yaml.load(file.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         splits = Splits(
-            tuple(content["test"]),
-            tuple(tuple(p) for p in content["folds"]),
-            tuple(tuple(o) for o in content["labeled"]),
-            dict(content.get("groups") or {}),
+            names(content["test"]),
+            tuple(names(p) for p in content["folds"]),
+            tuple(names(o) for o in content["labeled"]),
+            {c.name: c.group for c in known.values() if c.group is not None}
+            | {str(c): str(g) for c, g in (content.get("groups") or {}).items()},
         )
-    except (yaml.YAMLError, KeyError, TypeError) as e:
-        raise ValueError(f"{file}: expected test, folds and labeled; {type(e).__name__}: {e}") from e
-    known = set(known)
-    listed = [*splits.test, *(c for p in (*splits.folds, *splits.orders) for c in p)]
-    faults = [f"no case is called {c!r}; {nearest(c, known)}" for c in dict.fromkeys(listed) if c not in known]
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as e:
+        raise ValueError(f"{file}: expected lists test, folds and labeled; {type(e).__name__}: {e}") from e
+    trained = dict.fromkeys(c for p in (*splits.folds, *splits.orders) for c in p)
+    faults = [f"no case is called {c!r}; {nearest(c, known)}"
+              for c in dict.fromkeys((*splits.test, *trained)) if c not in known]  # fmt: skip
+    faults += [f"case {c!r} has no label" for c in trained if c in known and known[c].label is None]
     tested = {splits.group(c) for c in splits.test}
     for number, part in enumerate(splits.folds):
         faults += [f"group {g!r} is in the test part and in fold {number}"

@@ -6,6 +6,7 @@ import hashlib
 import json
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from halfmask.config import nearest
 from halfmask.data.atomic import write_text
@@ -14,7 +15,7 @@ from halfmask.data.plan import Plan, read_plan
 from halfmask.data.split import Splits, read_splits
 from halfmask.data.stored_case import StoredCase
 
-FORMAT = 1
+FORMAT = 2
 
 
 class Store:
@@ -43,21 +44,28 @@ class Store:
 
     @cached_property
     def plan(self) -> Plan:
-        return read_plan(self.plan_file)
+        plan = read_plan(self.plan_file)
+        if plan.preparation_key() != self._index["plan"]:
+            raise ValueError(f"{self.plan_file} was edited since the cases were stored; run `halfmask prepare` again")
+        return plan
 
     @cached_property
     def splits(self) -> Splits:
-        return read_splits(self.splits_file, self.sources)
+        return read_splits(self.splits_file, self.sources.values())
 
     @cached_property
     def sources(self) -> dict[str, Case]:
         """Every case of the data set with its files, test cases included."""
+        return {name: _case(name, about) for name, about in self._index["cases"].items()}
+
+    @cached_property
+    def _index(self) -> dict[str, Any]:
         content = json.loads(self.index_file.read_text(encoding="utf-8"))
         if content["format"] != FORMAT:
             raise ValueError(
                 f"{self.path} has store format {content['format']}, this version reads {FORMAT}; prepare it anew"
             )
-        return {name: _case(name, about) for name, about in content["cases"].items()}
+        return content
 
     @cached_property
     def stored(self) -> tuple[str, ...]:
@@ -84,9 +92,9 @@ def source_key(case: Case) -> str:
     return digest.hexdigest()
 
 
-def write_index(path: Path, index: Index) -> None:
+def write_index(path: Path, index: Index, plan: Plan) -> None:
     """index.json: where each case's files are. Its presence says that the store is finished."""
-    content = {"format": FORMAT, "cases": {c.name: _about(c) for c in index.cases}}
+    content = {"format": FORMAT, "plan": plan.preparation_key(), "cases": {c.name: _about(c) for c in index.cases}}
     write_text(path / "index.json", json.dumps(content, indent=1))
 
 

@@ -94,7 +94,8 @@ def write_case(folder: Path, prepared: Prepared, key: str) -> None:
             counts = np.bincount(prepared.label.reshape(-1), minlength=256)
             about["voxels"] = {int(k): int(counts[k]) for k in np.flatnonzero(counts)}
             np.savez_compressed(partial / "locations.npz", **_locations(prepared.label))  # type: ignore[arg-type]
-        about["digests"] = {p.name: _digest(p) for p in sorted(partial.iterdir())}
+        about["digests"] = {p.name: _digest(p.read_bytes()) for p in sorted(partial.iterdir())}
+        about["digest"] = _digest(json.dumps(about).encode())
         (partial / "case.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
 
 
@@ -102,9 +103,10 @@ def is_sound(folder: Path, key: str) -> bool:
     """Whether a case is stored whole, from the same source and plan (``key``), and no byte of it changed."""
     try:
         about = json.loads((folder / "case.json").read_text(encoding="utf-8"))
-        digests = about["digests"]
-        return about["key"] == key and all(_digest(folder / name) == d for name, d in digests.items())
-    except (OSError, ValueError, KeyError):
+        if about["key"] != key or about.pop("digest") != _digest(json.dumps(about).encode()):
+            return False
+        return all(_digest((folder / name).read_bytes()) == d for name, d in about["digests"].items())
+    except (OSError, ValueError, KeyError, TypeError):
         return False
 
 
@@ -142,8 +144,11 @@ class StoredCase:
     @cached_property
     def locations(self) -> dict[int, np.ndarray]:
         """Class number to some of its voxels, (n, 3)."""
-        with np.load(self.folder / "locations.npz") as file:
-            return {int(k): file[k] for k in file.files}
+        try:
+            with np.load(self.folder / "locations.npz") as file:
+                return {int(k): file[k] for k in file.files}
+        except OSError as e:
+            raise self._unreadable("locations.npz", e) from e
 
     @property
     def slope(self) -> np.ndarray:
@@ -162,9 +167,12 @@ class StoredCase:
         try:
             return blosc2.open(str(self.folder / name), mode="r", dparams={"nthreads": 1})
         except (OSError, RuntimeError, ValueError) as e:
-            raise ValueError(
-                f"case {self.name!r}: {self.folder / name} cannot be read ({e}); run `halfmask prepare` again"
-            ) from e
+            raise self._unreadable(name, e) from e
+
+    def _unreadable(self, name: str, e: Exception) -> ValueError:
+        return ValueError(
+            f"case {self.name!r}: {self.folder / name} cannot be read ({e}); run `halfmask prepare` again"
+        )
 
 
 def _write(path: Path, array: np.ndarray) -> None:
@@ -181,6 +189,7 @@ def _write(path: Path, array: np.ndarray) -> None:
             "filters": [blosc2.Filter.BITSHUFFLE],
             "nthreads": 1,
         },
+        dparams={"nthreads": 1},  # it stands in the file, which should not depend on the machine
     )
 
 
@@ -201,5 +210,5 @@ def _locations(label: np.ndarray) -> dict[str, np.ndarray]:
     return found
 
 
-def _digest(path: Path) -> str:
-    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from halfmask.data.formats import read, stem, suffix
-from halfmask.data.index import read_index
+from halfmask.data.layouts import read_index
 from halfmask.data.parallel import over
 from halfmask.data.volume import Grid
 from halfmask.evaluation.metrics import measure

@@ -111,7 +111,13 @@ def _predict(case: Case, predictor: Predictor, out: Path, probability: bool, ent
     p = predictor.probability(prepared.normalized())
     if probability:
         for name, one in zip(plan.labels, p, strict=True):
-            _write_map(out / "probability" / name, case, prepared, one, fill=float(name == next(iter(plan.labels))))
+            _write_map(
+                out / "probability" / name.replace("/", "_"),
+                case,
+                prepared,
+                one,
+                fill=float(name == next(iter(plan.labels))),
+            )
     if entropy:
         p32 = p.float().clamp(min=1e-12)
         share = -(p32 * p32.log()).sum(0) / math.log(len(p))

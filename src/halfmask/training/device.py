@@ -20,6 +20,7 @@ def make_fabric(device: str, precision: str = "32") -> Fabric:
     Raises:
         ValueError: this computer has no such device.
     """
+    torch.backends.cudnn.benchmark = True  # patches have one shape
     wanted = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     try:
         return Fabric(accelerator=wanted, devices=1, precision=PRECISIONS[precision])  # type: ignore[arg-type]

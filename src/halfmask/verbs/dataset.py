@@ -21,7 +21,7 @@ def check(
 ) -> list[Fault]:
     """Read every image and label and list all faults, each with case, file and remedy."""
     from halfmask.data import check as checking
-    from halfmask.data.index import read_index
+    from halfmask.data.layouts import read_index
     from halfmask.data.parallel import workers as pool
 
     index = read_index(data, group=group)
@@ -60,7 +60,7 @@ def prepare(
 ) -> None:
     """Check the data set, plan, split, and store it ready for training; goes on where it was stopped."""
     from halfmask.data import prepare as preparing
-    from halfmask.data.index import read_index
+    from halfmask.data.layouts import read_index
     from halfmask.data.parallel import workers as pool
 
     require(

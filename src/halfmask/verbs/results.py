@@ -27,7 +27,7 @@ def predict(
     device: Device = "auto",
 ) -> list[Path]:
     """Write a mask for each image, in the image's own geometry and format."""
-    from halfmask.data.index import read_images
+    from halfmask.data.layouts import read_images
     from halfmask.data.store import Store
     from halfmask.inference.predict import predict_cases
     from halfmask.training.device import make_fabric, make_predictor
