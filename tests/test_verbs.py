@@ -1,10 +1,13 @@
 """The whole way, on functions, as a notebook would go it."""
 
 import json
+import shutil
 
 import nibabel
 import numpy as np
 import pandas as pd
+import pytest
+import yaml
 
 from halfmask import verbs
 
@@ -35,6 +38,8 @@ def test_from_a_folder_to_a_table(cohort, tmp_path, capsys):
     assert found["dice"].between(0, 1).all()
     pd.testing.assert_frame_equal(pd.read_csv(table), found)
     assert (tmp_path / "table-summary.csv").exists()
+    with pytest.raises(ValueError, match="holds the ignored value 1"):
+        verbs.evaluate(masks, cohort, out=table, ignore_value=1, workers=1)
     assert "ventricles" in capsys.readouterr().out
 
 
@@ -53,3 +58,49 @@ def test_the_run_alone_predicts_other_images(cohort, prepared, tmp_path):
     masks = [np.asarray(nibabel.load(p).dataobj) for p in (*both, *one)]
     np.testing.assert_array_equal(masks[0], masks[1])
     assert masks[2].shape == masks[0].shape
+
+
+@pytest.fixture
+def redrawn(prepared, tmp_path):
+    """A run, and what its store seals afterwards: ``redrawn(test, groups)`` writes that into splits.yaml."""
+    store, run = tmp_path / "store", tmp_path / "run"
+    shutil.copytree(prepared(2).path, store)
+    verbs.train("mean_teacher", store, out=run, steps=1, validations=0, threads=0, labels="2")
+    before = yaml.safe_load((store / "splits.yaml").read_text())
+
+    def change(test, groups):
+        out = {*test, *(case for case, group in groups.items() if group in {groups.get(t) for t in test})}
+        splits = before | {"test": list(test), "groups": groups}
+        splits |= {
+            part: [[c for c in names if c not in out] for names in before[part]] for part in ("folds", "labeled")
+        }
+        (store / "splits.yaml").write_text(yaml.safe_dump(splits))
+        return run, json.loads((run / "result.json").read_text())["labeled"]
+
+    return change
+
+
+def test_what_a_run_has_seen_is_not_predicted_as_sealed(redrawn, tmp_path):
+    run, (first, second) = redrawn([], {})
+    redrawn([first, "phantom_000", "phantom_006"], {})  # labeled, sealed all along, unlabeled
+    with pytest.raises(
+        ValueError, match=rf"run has seen 2 cases that .*splits\.yaml now .*: {first}, phantom_006; train"
+    ):
+        verbs.predict(run, split="test", out=tmp_path / "masks")
+    redrawn(["phantom_000"], {"phantom_000": "p", second: "p"})
+    with pytest.raises(ValueError, match=rf"has seen 1 cases that .*, or their patients: {second};"):
+        verbs.predict(run, split="test", out=tmp_path / "masks")
+    assert not (tmp_path / "masks").exists()
+    redrawn(["phantom_000"], {})
+    assert verbs.predict(run, split="test", out=tmp_path / "masks")
+
+
+def test_a_run_that_does_not_tell_its_cases_predicts(redrawn, tmp_path):
+    """As older versions wrote them."""
+    from halfmask.training import checkpoint
+
+    run, _ = redrawn(["phantom_000"], {})
+    content = checkpoint.load(run / "last.pt")
+    del content["cases"]
+    checkpoint.save(run / "last.pt", content)
+    assert verbs.predict(run, split="test", out=tmp_path / "masks")

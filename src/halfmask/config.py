@@ -1,4 +1,4 @@
-"""Settings: keywords of a constructor are its settings, and their types and defaults live only there."""
+"""Settings: keywords of a constructor are its settings; their types, bounds and defaults live only there."""
 
 from __future__ import annotations
 
@@ -7,9 +7,16 @@ import inspect
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+Weight = Annotated[float, Field(ge=0)]
+"""A number from 0 up: the weight of a loss, a standard deviation."""
+Share = Annotated[float, Field(ge=0, le=1)]
+"""A number from 0 to 1: a share, a probability, the decay of an average."""
+Count = Annotated[int, Field(ge=1)]
+"""A whole number from 1 up."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +37,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def settings_of(made: Callable[..., Any]) -> dict[str, Setting]:
     """The keyword-only parameters of a constructor or function, by name, in their order."""
-    hints = typing.get_type_hints(made.__init__ if inspect.isclass(made) else made)
+    hints = typing.get_type_hints(made.__init__ if inspect.isclass(made) else made, include_extras=True)
     return {
         name: Setting(name, hints.get(name, Any), p.default)
         for name, p in inspect.signature(made).parameters.items()
@@ -39,26 +46,37 @@ def settings_of(made: Callable[..., Any]) -> dict[str, Setting]:
 
 
 def read_settings(made: Callable[..., Any], given: Mapping[str, Any], *, of: str) -> dict[str, Any]:
-    """Check ``given`` against the settings of ``made`` and convert text (``"0.5"``) to the setting's type.
+    """Check ``given`` against the settings of ``made`` and convert text (``"0.5"``, ``"2,2"``) to the setting's type.
 
     Args:
         of: what the settings belong to, for the error: ``method 'fixmatch'``.
 
     Raises:
-        ValueError: naming every unknown key with the nearest known, and every value of a wrong type.
+        ValueError: naming every unknown key with the nearest known, and every value of a wrong type or out of bounds.
     """
     known, faults, result = settings_of(made), [], {}
     for name, value in given.items():
         if name not in known:
             faults.append(f"{of} has no setting {name!r}; {nearest(name, known)}")
             continue
+        kind = known[name].type
+        parts = value.split(",") if isinstance(value, str) and _is_tuple(kind) else value
         try:
-            result[name] = TypeAdapter(
-                known[name].type, config=ConfigDict(arbitrary_types_allowed=True)
-            ).validate_python(value)
+            result[name] = TypeAdapter(kind, config=_STRICT).validate_python(parts)
         except ValidationError as e:
-            expected = getattr(known[name].type, "__name__", str(known[name].type))
-            faults.append(f"{of}: {name} = {value!r} is no {expected} ({e.errors()[0]['msg']})")
+            faults.append(f"{of}: {name} = {value!r} {_reason(e)}")
     if faults:
         raise ValueError("\n".join(faults))
     return result
+
+
+_STRICT = ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
+
+
+def _is_tuple(kind: Any) -> bool:
+    return typing.get_origin(kind) is tuple or any(map(_is_tuple, typing.get_args(kind)))
+
+
+def _reason(error: ValidationError) -> str:
+    """What follows "weight = '-1'": "should be greater than or equal to 0"."""
+    return str(error.errors()[0]["msg"]).removeprefix("Input ")

@@ -149,7 +149,14 @@ def test_what_cannot_be_a_layout(tmp_path):
         ("dataset.yaml", "labels: [", "is no valid YAML"),
         ("dataset.yaml", "lables: {a: 1}", "did you mean 'labels'"),
         ("dataset.yaml", "- labels", "a mapping"),
-        ("dataset.yaml", "labels: {a: x}", "labels must be a mapping"),
+        ("dataset.yaml", "labels: {a: 1.5}", "labels: a: expected a whole number, got 1.5"),
+        (
+            "dataset.yaml",
+            "labels: {b: 0, a: 1}\nregions: {whole: [c]}",
+            "regions: whole: expected a whole number or one of",
+        ),
+        ("dataset.yaml", "labels: {b: 0, a: 1}\nregions: {whole: 1}", "regions: whole must be a list"),
+        ("dataset.yaml", "labels: {a: x}", "labels: a: expected a whole number, got .x."),
         ("dataset.yaml", "ignore: some", "ignore"),
         ("dataset.yaml", "channels: 3", "channels"),
     ],
@@ -195,13 +202,14 @@ def test_whatever_a_description_says(tmp_path_factory, about, training, as_yaml)
 
 def test_images_to_predict(tmp_path):
     touch(tmp_path, "images/a.nii.gz", "flat/b.png", "flat/c.png", "flat/notes.txt", "empty/notes.txt")
-    names = lambda path: [c.name for c in read_images(path)]
+    names = lambda path: [c.name for c in read_images(path, channels=1)]
     assert names(tmp_path) == ["a"]
     assert names(tmp_path / "flat") == ["b", "c"]
     assert names(tmp_path / "flat" / "b.png") == ["b"]
     for path in (tmp_path / "empty", tmp_path / "missing", tmp_path / "flat" / "notes.txt"):
         with pytest.raises(ValueError, match=re.escape(str(path))):
-            read_images(path)
+            read_images(path, channels=1)
     touch(tmp_path, "channels/a_0000.nii", "channels/a_0001.nii", "channels/b_0000.nii")
     with pytest.raises(ValueError, match=r"'b'.*channel 0001 is missing"):
-        read_images(tmp_path / "channels")
+        read_images(tmp_path / "channels", channels=2)
+    assert names(tmp_path / "channels") == ["a_0000", "a_0001", "b_0000"], "of one channel, these are three cases"

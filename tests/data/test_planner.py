@@ -81,7 +81,7 @@ def test_pictures():
     plan = planned(pictures, channels=("red", "green", "blue"), labels=("background", "left lung"))
     assert is_right(plan)
     assert (plan.dims, plan.orientation, plan.spacing) == (2, None, (None, 1, 1))
-    assert plan.flips == (True, True) and len(plan.patch) == 2
+    assert plan.flips == (True, False) and len(plan.patch) == 2  # left is not right in a picture either
     assert plan.normalization == ["zscore"] * 3
 
 
@@ -149,6 +149,9 @@ def test_the_memory_estimate_is_what_training_keeps(shape, spacing, batch):
         (("background", "left_kidney", "Right kidney"), (True, True, False)),
         (("background", "anterior", "upper lobe"), (False, False, True)),
         (("background", "leftover", "bright"), (True, True, True)),
+        (("background", "Left-Hippocampus", "Right-Hippocampus"), (True, True, False)),
+        (("background", "kidneyLeft", "lh_cortex"), (True, True, False)),
+        (("background", "lungUpper", "T1 lesion"), (False, True, True)),
     ],
 )
 def test_no_flip_where_names_tell_sides_apart(labels, flips):
@@ -157,7 +160,7 @@ def test_no_flip_where_names_tell_sides_apart(labels, flips):
     assert sum("flips" in reason for reason in plan.why) == flips.count(False)
 
 
-def test_ct_is_clipped_and_scaled_by_the_labeled_voxels_of_the_set():
+def test_ct_is_clipped_and_scaled_by_all_images_whether_labeled_or_not():
     rng = np.random.default_rng(0)
     ct = [tuple(rng.normal(50, 20, 200)) for _ in range(10)]
     marked = [f for row in ct[:5] for f in prints((99, 99, 99), (1.0,) * 3, intensities=(row, row), count=1)]
@@ -166,7 +169,7 @@ def test_ct_is_clipped_and_scaled_by_the_labeled_voxels_of_the_set():
     ]
     plan = planned([*marked, *unlabeled], channels=("CT", "PET"))
     assert is_right(plan) and plan.normalization == ["ct", "zscore"]
-    voxels = np.concatenate(ct[:5])
+    voxels = np.concatenate(ct)
     low, high, mean, sd = plan.intensities[0]
     np.testing.assert_allclose((low, high), np.percentile(voxels, (0.5, 99.5)))
     clipped = voxels.clip(low, high)
@@ -271,3 +274,20 @@ def test_a_plan_missing_a_key():
     with pytest.raises(ValueError, match=r"(?s)patch: Field required.*flips: Field required"):
         plan_of(content, where="plan.yaml")
     assert isinstance(plan_of(some_plan().model_dump(mode="json"), where="x"), Plan)
+
+
+def test_one_slice_is_a_slice_however_thin():
+    """(48, 52, 1) with a thickness of 1 mm and pixels of 1.5 mm: the spacing alone would slice it sideways."""
+    plan = planned(prints((48, 52, 1), (1.5, 1.5, 1.0)))
+    assert is_right(plan)
+    assert (plan.dims, plan.orientation[0]) == (2, "S")
+
+
+def test_a_region_of_values_that_no_label_has():
+    with pytest.raises(ValueError, match=r"(?s)cannot be planned.*no class is called 'value 7'"):
+        planned(prints((99, 99, 99), (1.0,) * 3), regions={"ghost": (7,)})
+
+
+def test_labels_that_are_all_empty():
+    with pytest.raises(ValueError, match="every label outside the test part is empty"):
+        planned(prints((99, 99, 99), (1.0,) * 3, values=(0,)))

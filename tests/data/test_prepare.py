@@ -173,7 +173,7 @@ def test_faults_are_all_told_before_anything_is_stored(phantoms, tmp_path):
         prepare(read_index(data), tmp_path / "store")
     for text in ("phantom_003.nii.gz: cannot be read", "has shape (31, 36, 32)", "[9] are not declared"):
         assert text in str(error.value)
-    assert list((tmp_path / "store").iterdir()) == []
+    assert not (tmp_path / "store").exists()
     (data / "imagesTr" / "phantom_003.nii.gz").unlink()
     test_label.unlink()
     with pytest.raises(ValueError, match=r"(?s)phantom_003.*no such file.*phantom_000.*no such file"):
@@ -278,3 +278,29 @@ def test_killed_at_any_moment_it_goes_on(phantoms, prepared, tmp_path):
     prepare(read_index(phantoms), store)
     assert content(store) == content(prepared)
     assert before.items() <= {p: p.stat().st_mtime_ns for p in stored()}.items(), "what was stored is kept"
+
+
+def test_arguments_that_the_store_contradicts_are_refused(phantoms, tmp_path):
+    """What was decided stays decided: the same command goes on, another one is told what differs."""
+    index = read_index(phantoms)
+    prepare(index, tmp_path / "store", test=0.25, memory_gib=4.0)
+    prepare(index, tmp_path / "store", test=0.25, memory_gib=4.0)
+    with pytest.raises(
+        ValueError, match=r"splits.yaml exists and is obeyed, but test is 0.25 there, 0.5 was asked for"
+    ):
+        prepare(index, tmp_path / "store", test=0.5)
+    with pytest.raises(ValueError, match=r"plan.yaml .* dims is 3 there, 2 .*; memory_gib is 4.0 there, 1.0"):
+        prepare(index, tmp_path / "store", dims=2, memory_gib=1.0)
+
+
+def test_a_prepare_that_fails_decides_nothing(phantoms, tmp_path):
+    data = Path(shutil.copytree(phantoms, tmp_path / "data"))
+    saved = {p: p.read_bytes() for p in (data / "labelsTr").glob("*.nii.gz")}
+    for path in saved:
+        label = nibabel.load(path)
+        nifti(path, np.zeros(label.shape, np.uint8), label.affine)
+    with pytest.raises(ValueError, match="every label outside the test part is empty"):
+        prepare(read_index(data), tmp_path / "store", seed=1)
+    for path, content in saved.items():
+        path.write_bytes(content)
+    assert prepare(read_index(data), tmp_path / "store", seed=2).splits.drawn["seed"] == 2

@@ -252,3 +252,25 @@ def test_in_2d_only_annotated_slices_are_drawn(cases):
             drawn[place.case, place.start[0]] += 1
     assert len(drawn) == sum(len(sparse.annotated(c)) for c in cases)
     assert stream(cases, patch=(1, 12, 12), labeled=False, sparse=sparse).slices is None
+
+
+def test_labels_that_are_sparse_in_the_files_are_found(tmp_path):
+    """Three slices of twenty annotated, two of them all background: every crop shows some of it."""
+    label = np.full((20, 16, 16), IGNORE, np.uint8)
+    label[[3, 9, 15]] = 0
+    label[9, 4:8, 4:8] = 1
+    case = stored(tmp_path / "sparse", np.random.default_rng(0).normal(size=(1, 20, 16, 16)), label)
+    for patch, dims in (((1, 16, 16), 2), ((4, 16, 16), 3)):
+        made = Loader(stream([case], patch=patch, size=8), None, dims=dims, device=CPU, threads=0)
+        for batch in made.batches(0, 20):
+            assert (batch.labeled.label != IGNORE).flatten(1).any(1).all()
+    drawn = {stream([case], patch=(1, 16, 16), size=1).place(step, 0).start[0] for step in range(60)}
+    assert drawn == {3, 9, 15}
+
+
+def test_a_share_of_slices_that_leaves_all_of_them_is_refused(tmp_path):
+    """A picture has one slice along axis 0: a fifth of it would silently be all."""
+    picture = stored(tmp_path / "picture", np.zeros((1, 1, 28, 33), np.uint8), np.ones((1, 28, 33), np.uint8))
+    with pytest.raises(ValueError, match=r"leaves every slice labeled: axis 0 has \[1\] slices"):
+        stream([picture], patch=(1, 8, 8), sparse=Sparse(0.2, 0, seed=0))
+    assert len(stream([picture], patch=(1, 8, 8), sparse=Sparse(0.2, 1, seed=0)).slices[0]) == 6

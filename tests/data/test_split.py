@@ -123,7 +123,7 @@ def test_written_and_read_again(tmp_path_factory, index):
     file = tmp_path_factory.mktemp("splits") / "splits.yaml"
     write_splits(splits, file)
     assert read_splits(file, index.cases) == splits
-    assert len(file.read_text().splitlines()) == 6 + len(splits.folds) + len(splits.orders)
+    assert len(file.read_text().splitlines()) == 7 + len(splits.folds) + len(splits.orders)
 
 
 INDEX = index_of(("010", True, None, None), ("no", True, None, None), ("1e3", True, None, None),

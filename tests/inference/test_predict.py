@@ -121,6 +121,20 @@ def test_a_picture(tmp_path):
     np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(mask))), np.where(wanted, 255, 0))
 
 
+def test_scans_and_pictures_are_not_taken_for_each_other(tmp_path):
+    scan, picture = tmp_path / "scan.nii.gz", tmp_path / "picture.png"
+    nifti(scan, made()[0], DIRECTIONS["RAS"])
+    sitk.WriteImage(sitk.GetImageFromArray(made()[0][:, :, 13].astype(np.uint8)), str(picture))
+    of_scans = plan(dims=2, patch=(16, 16), kernels=[(3, 3)], flips=(True, True))
+    of_pictures = of_scans.model_copy(update={"orientation": None})
+    for file, told, error in (
+        (picture, of_scans, "case 'picture': picture.png is a picture, the model was trained on scans"),
+        (scan, of_pictures, "case 'scan': scan.nii.gz is a scan, the model was trained on pictures"),
+    ):
+        with pytest.raises(ValueError, match=error):
+            predict_cases([Case(file.name.split(".")[0], (file,))], predictor(told), tmp_path / "out")
+
+
 @pytest.mark.parametrize("spacing", [(None,) * 3, (1.2, 1.2, 1.2)], ids=["as it is", "resampled"])
 def test_maps_of_probability_and_entropy(tmp_path, spacing):
     image, egg = made()

@@ -43,6 +43,12 @@ def test_given_kernels_are_used():
     assert net.decoder.levels[0].convs[0].conv.kernel_size == (1, 3)
 
 
+def test_blocks_can_be_given_as_text():
+    net = make("unet", **PLAN, width=4, blocks="1,3")
+    assert [len(level) for level in net.encoder.levels] == [1, 3, 3]
+    assert [len(level) for level in make("unet", **PLAN, width=4, blocks="3").encoder.levels] == [3, 3, 3]
+
+
 def test_vnet_takes_the_first_levels_of_a_deeper_plan():
     pooling = ((1, 1, 1), (1, 2, 2), *((2, 2, 2),) * 4)
     with torch.device("meta"):
@@ -56,7 +62,15 @@ def test_vnet_takes_the_first_levels_of_a_deeper_plan():
     [
         (dict(name="residual_unt"), "no network is called 'residual_unt'; did you mean 'residual_unet'?"),
         (dict(widht=8), "network 'unet' has no setting 'widht'; did you mean 'width'?"),
-        (dict(width="many"), "network 'unet': width = 'many' is no int"),
+        (dict(width="many"), "network 'unet': width = 'many' should be a valid integer"),
+        (dict(width=0), "network 'unet': width = 0 should be greater than or equal to 1"),
+        (dict(width="-4"), "width = '-4' should be greater than or equal to 1"),
+        (dict(max_width="0"), "max_width = '0' should be greater than or equal to 1"),
+        (dict(blocks="2,0"), "blocks = '2,0' should be greater than or equal to 1"),
+        (dict(blocks="2,x"), "blocks = '2,x' should be a valid integer"),
+        (dict(dropout="1"), "dropout = '1' should be less than 1"),
+        (dict(name="vnet", width="0"), "network 'vnet': width = '0' should be greater"),
+        (dict(name="vnet", dropout="-0.5"), "dropout = '-0.5' should be greater"),
         (dict(norm="group"), "'instance' or 'batch'"),
         (dict(patch=(16, 16, 16)), "a network of 2 dims needs a patch of 2 sides, not 16×16×16"),
         (dict(dims=4), "a network has 2 or 3 dims, not 4"),

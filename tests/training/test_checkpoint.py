@@ -52,6 +52,9 @@ def test_what_is_no_checkpoint(tmp_path):
     (tmp_path / "last.pt").write_bytes(b"PK\x03\x04 torn")
     with pytest.raises(ValueError, match=r"last\.pt cannot be read as a checkpoint"):
         checkpoint.load(tmp_path / "last.pt")
+    (tmp_path / "last.pt").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"cannot be read as a checkpoint: it is empty; if .* remove it, or the whole"):
+        checkpoint.load(tmp_path / "last.pt")
     for other in ({"format": 99}, {"weight": torch.ones(1)}, [1, 2]):
         torch.save(other, tmp_path / "last.pt")
         with pytest.raises(ValueError, match=r"last\.pt has format .*, this version reads 1"):

@@ -180,6 +180,19 @@ def test_never_means_never(train, capsys):
     assert json.loads((run / "result.json").read_text())["best_validation_dice"] is None
 
 
+def test_nobody_to_validate_on_is_told_and_best_is_then_missed_with_a_reason(train, prepared, tmp_path, capsys):
+    store = tmp_path / "store"
+    shutil.copytree(prepared(2).path, store)
+    splits = yaml.safe_load((store / "splits.yaml").read_text())
+    (store / "splits.yaml").write_text(yaml.safe_dump(splits | {"folds": [[]]}))
+    run = train(store=store, validations=1)
+    assert "fold 0 has no cases to validate on, so there will be no best.pt" in capsys.readouterr().err
+    with pytest.raises(ValueError, match=r"run holds no best\.pt, as nothing was validated .* --checkpoint last"):
+        verbs.predict(run, split="test", out=tmp_path / "masks", checkpoint="best")
+    train(store=store, validations=0, out="never")
+    assert "best.pt" not in capsys.readouterr().err, "who wants none misses none"
+
+
 # ---------------------------------------------------------------------------- it says what is wrong
 
 
@@ -273,9 +286,11 @@ def test_going_on_with_what_is_done_changes_nothing(train):
 
 
 def test_what_was_chosen_stands_in_run_yaml(train):
-    about = yaml.safe_load((train("mean_teacher", labels="2", set=["decay=0.9"]) / "run.yaml").read_text())
+    run = train("mean_teacher", labels="2", set=["decay=0.9", "network.blocks=1,2"])
+    about = yaml.safe_load((run / "run.yaml").read_text())
     assert about["method"] == "mean_teacher"
     assert about["settings"]["decay"] == 0.9
+    assert about["network_settings"]["blocks"] == [1, 2]
     assert about["recipe"]["optimizer"] == "sgd"
     assert len(about["labeled_cases"]) == 2
 
@@ -310,6 +325,13 @@ def test_init_gives_a_teacher_what_its_student_gets(train, prepared, tmp_path):
     assert same(made.method.student.state_dict(), {k.removeprefix("student."): v for k, v in weights(source).items()})
 
 
+def test_init_from_another_network_is_refused(train):
+    """A V-Net has names in common with a U-Net, and shapes by chance."""
+    source = train("supervised", out="source")
+    with pytest.raises(ValueError, match=r"source holds the weights of a unet, this run trains a vnet; give --network"):
+        train("supervised", network="vnet", init=source)
+
+
 # ---------------------------------------------------------------------------- what a run is
 
 
@@ -319,10 +341,19 @@ def test_method_recipe_and_user_are_heard_in_this_order(prepared):
     assert (about("mean_teacher").labeled, about("mean_teacher").unlabeled) == (2, 2)
     assert about("supervised").unlabeled == 0, "the method's recipe is over the plan"
     assert about("mean_teacher", labeled=5).labeled == 5
-    assert about("supervised", unlabeled=3).unlabeled == 3
+    assert about("supervised", unlabeled=3).unlabeled == 0, "nobody can make it read unlabeled images"
     full = about("mean_teacher", rate=0.5)
     assert full.rate == 0.5
     assert all(v is not None for v in dataclasses.asdict(full).values())
+
+
+def test_all_of_the_recipe_can_be_chosen(train):
+    run = train(optimizer="sgd", rate=0.02, momentum=0.5, weight_decay=0.1, schedule="cosine", clip=3.0, batch="1+1")
+    _, told, _, content = load_run(run)
+    assert told.recipe == Recipe("sgd", 0.02, 0.5, 0.1, "cosine", 3.0, 3, 1, 0)
+    assert content["cases"]["unlabeled"] == (), "the method reads none, so it claims none"
+    with pytest.raises(ValueError, match="momentum is a setting of sgd, the optimizer is adam"):
+        train(optimizer="adam", momentum=0.5, out="other")
 
 
 def test_all_that_is_wrong_with_the_settings_is_told_at_once(prepared):

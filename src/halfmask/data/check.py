@@ -110,6 +110,9 @@ class CaseReader:
             return None
         if grid is not None:
             finding.faults += grid_faults(case, path, own, grid, case.images[0])
+        if path.suffix.lower() in (".jpg", ".jpeg"):
+            what = "JPEG changes label values at edges"
+            finding.faults.append(Fault("warning", case.name, str(path), what, "store labels as PNG"))
         values = np.unique(array)
         fractions = [float(v) for v in values if not np.isfinite(v) or v != np.round(v)]
         if fractions:

@@ -22,7 +22,7 @@ class Fingerprint:
         kept: shape of the foreground box, native axes.
         shape: native.
         values: the label's values, without the ignore value.
-        intensities: for each channel some voxels: of labeled structures where there are any, else of the foreground.
+        intensities: for each channel some voxels of the foreground.
     """
 
     shape: tuple[int, ...]
@@ -42,8 +42,6 @@ def fingerprint(image: np.ndarray, label: np.ndarray | None, grid: Grid, ignore:
     values: tuple[int, ...] = ()
     if label is not None:
         values = tuple(int(v) for v in np.unique(label) if v != ignore)
-        marked = (label != 0) & (label != ignore) if ignore is not None else label != 0
-        mask = marked if marked.any() else mask
     some = lambda voxels: tuple(float(f"{v:.6g}") for v in voxels[:: max(1, -(-len(voxels) // SAMPLES))])
     return Fingerprint(
         grid.shape,

@@ -42,11 +42,6 @@ def foreground_box(mask: np.ndarray, *, share: float = 5e-4, margin: int = 3) ->
     return tuple(box)
 
 
-def union(one: Box, other: Box) -> Box:
-    """The smallest box that holds both."""
-    return tuple((min(a, c), max(b, d)) for (a, b), (c, d) in zip(one, other, strict=True))
-
-
 def crop(array: np.ndarray, box: Box) -> np.ndarray:
     """The part of an array (..., *spatial) inside a box."""
     inside: tuple[Any, ...] = (..., *(slice(a, b) for a, b in box))

@@ -14,7 +14,7 @@ from halfmask.data.atomic import atomic
 from halfmask.data.volume import Grid
 
 NIFTI = (".nii.gz", ".nii")
-VOLUMES = (".nrrd", ".nhdr", ".mha", ".mhd")
+VOLUMES = (".nrrd", ".nhdr", ".mha", ".mhd", ".gipl.gz", ".gipl", ".vtk", ".mrc")
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 SUFFIXES = NIFTI + VOLUMES + PICTURES
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -50,8 +50,11 @@ def read_index(path: Path, *, group: str | None = None) -> Index:
     return _unique(_grouped(index, group) if group else index)
 
 
-def read_images(path: Path) -> list[Case]:
+def read_images(path: Path, *, channels: int) -> list[Case]:
     """Cases to predict: those of a data set, of a folder of images, or one image.
+
+    Args:
+        channels: of the model. CASE_0000 is the first channel of CASE only if there are several.
 
     Raises:
         ValueError: there is no image at ``path``.
@@ -64,7 +67,7 @@ def read_images(path: Path) -> list[Case]:
     except ValueError:
         if not path.is_dir() or not any(suffix(p) for p in path.iterdir()):
             raise
-        index = _read_files(path, {})
+        index = _read_files(path, {}, numbered=channels > 1)
     if index.faults:
         raise ValueError("\n".join(map(str, index.faults)))
     return list(index.cases)
@@ -113,7 +116,7 @@ def _read_folders(root: Path) -> Index:
     return _with_description(_read_files(root / "images", labels))
 
 
-def _read_files(folder: Path, labels: dict[str, Path]) -> Index:
+def _read_files(folder: Path, labels: dict[str, Path], *, numbered: bool = True) -> Index:
     """A folder of CASE.ext, or of CASE_0000.ext, CASE_0001.ext, … for channels.
 
     The four digits number cases, not channels, if a label has the whole name or there is no 0000.
@@ -121,7 +124,7 @@ def _read_files(folder: Path, labels: dict[str, Path]) -> Index:
     files = sorted(p for p in folder.iterdir() if suffix(p) and not p.name.startswith("."))
     images: dict[str, dict[int, Path]] = defaultdict(dict)
     names = {stem(p) for p in files}
-    numbered = all(map(_CHANNEL.match, names)) and any(n.endswith("_0000") for n in names) and not names & set(labels)
+    numbered &= all(map(_CHANNEL.match, names)) and any(n.endswith("_0000") for n in names) and not names & set(labels)
     faults = []
     for file in files:
         found = _CHANNEL.match(stem(file)) if numbered else None
@@ -203,19 +206,23 @@ def _described(index: Index, about: dict[str, Any], file: Path) -> Index:
     ignore = about.get("ignore")
     if ignore is not None and not isinstance(ignore, int):
         raise ValueError(f"{file}: ignore must be a label value, got {ignore!r}")
-    try:
-        for key, value in (about.get("labels") or {}).items():
-            name, number = (value, key) if str(key).lstrip("-").isdigit() else (key, value)
-            if isinstance(number, Sequence) and not isinstance(number, str):
-                regions[name] = tuple(int(n) for n in number)
-            elif name == "ignore":
-                ignore = int(number)
-            else:
-                labels[str(name)] = int(number)
-        for name, numbers in (about.get("regions") or {}).items():
-            regions[str(name)] = tuple(int(n) for n in numbers)
-    except (TypeError, ValueError, AttributeError) as e:
-        raise ValueError(f"{file}: labels must be a mapping such as {{background: 0, tumor: 1}}; {e}") from e
+    for part in ("labels", "regions"):
+        if not isinstance(about.get(part) or {}, dict):
+            raise ValueError(
+                f"{file}: {part} must be a mapping such as {{background: 0, tumor: 1}}, got {about[part]!r}"
+            )
+    for key, value in (about.get("labels") or {}).items():
+        name, number = (value, key) if str(key).lstrip("-").isdigit() else (key, value)
+        if isinstance(number, list):
+            regions[str(name)] = tuple(_value(n, {}, f"{file}: labels: {name}") for n in number)
+        elif name == "ignore":
+            ignore = _value(number, {}, f"{file}: labels: ignore")
+        else:
+            labels[str(name)] = _value(number, {}, f"{file}: labels: {name}")
+    for name, parts in (about.get("regions") or {}).items():
+        if not isinstance(parts, list):
+            raise ValueError(f"{file}: regions: {name} must be a list of labels such as [1, 2], got {parts!r}")
+        regions[str(name)] = tuple(_value(n, labels, f"{file}: regions: {name}") for n in parts)
     if len(set(labels.values())) < len(labels):
         raise ValueError(f"{file}: two labels have one value: {labels}")
     labels = dict(sorted(labels.items(), key=lambda item: (item[1] != 0, item[1])))
@@ -223,6 +230,19 @@ def _described(index: Index, about: dict[str, Any], file: Path) -> Index:
     if unknown and labels:
         raise ValueError(f"{file}: regions name the values {unknown}, which are no labels: {labels}")
     return replace(index, channels=channels or index.channels, labels=labels, regions=regions, ignore=ignore)
+
+
+def _value(given: Any, labels: dict[str, int], where: str) -> int:
+    """A label's value, given as a whole number or by the label's name."""
+    if given in labels:
+        return labels[given]
+    try:
+        if not isinstance(given, bool) and int(given) == float(given):
+            return int(given)
+    except (TypeError, ValueError):
+        pass
+    names = f" or one of {', '.join(labels)}" if labels else ""
+    raise ValueError(f"{where}: expected a whole number{names}, got {given!r}")
 
 
 def _channel_names(about: dict[str, Any], file: Path) -> tuple[str, ...]:

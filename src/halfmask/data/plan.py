@@ -28,7 +28,7 @@ class Plan(BaseModel):
         spacing: of prepared images along those axes, mm; None keeps each image's own.
         normalization: for each channel "zscore" (by the image's own foreground) or "ct" (clipped and
             scaled by ``intensities``).
-        intensities: for each channel low and high clip, mean and sd over the labeled voxels of the set.
+        intensities: for each channel low and high clip, mean and sd over the foreground of all images.
         patch: what one training step sees, in voxels; two numbers in 2D.
         labeled, unlabeled: images of each kind in a batch.
         pooling: strides from one level of the network to the next.
@@ -100,6 +100,7 @@ class Plan(BaseModel):
             faults.append(f"labels: at most 255 classes can be stored, got {len(self.labels)}")
         if self.ignore_value in self.labels.values():
             faults.append(f"ignore_value {self.ignore_value} is a class's value: {self.labels}")
+        faults += [f"regions: {name} has no class" for name, parts in self.regions.items() if not parts]
         for name, parts in self.regions.items():
             faults += [f"regions: {name}: no class is called {p!r}; {nearest(p, self.labels)}"
                        for p in parts if p not in self.labels]  # fmt: skip

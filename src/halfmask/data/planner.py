@@ -6,14 +6,15 @@ reason for each choice written into the plan, and with flips forbidden where cla
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from halfmask.data.fingerprint import Fingerprint
 from halfmask.data.index import Index
-from halfmask.data.plan import Plan
+from halfmask.data.plan import Plan, plan_of
 from halfmask.data.volume import COARSE
 
 WIDTH = {2: 32, 3: 32}
@@ -28,8 +29,10 @@ BYTES_PER_FEATURE = 50
 Measured on our U-Net with `dice_ce`: ten maps (40.6 bytes) are kept for the backward pass (two convolutions
 and norms down, the concatenation and two more up), and 48 (2D) to 52 (3D) is the peak with the gradients that
 live at once. Weights, their gradients and the optimizer's averages come on top, 0.5 GiB at most."""
+FEW = 8
+"""With fewer slices than this along an axis, slices lie across it and are taken one by one."""
 SIDES = {
-    "RL": ("left", "right"),
+    "RL": ("left", "right", "l", "r", "lh", "rh"),
     "AP": ("anterior", "posterior", "ventral", "dorsal", "front", "back"),
     "SI": ("superior", "inferior", "upper", "lower", "cranial", "caudal", "top", "bottom"),
 }
@@ -56,6 +59,8 @@ def make_plan(
     if len({f.axes is None for f in fingerprints}) > 1:
         raise ValueError("the data set mixes pictures and scans; index them apart")
     labels = _labels(index, fingerprints, why)
+    names = {value: name for name, value in labels.items()}
+    regions = {region: [names.get(v, f"value {v}") for v in values] for region, values in index.regions.items()}
     channels = list(index.channels) or [f"channel {c}" for c in range(len(fingerprints[0].intensities))]
     if dims == 3 and fingerprints[0].axes is None:
         raise ValueError("pictures cannot be planned in 3D; leave --dims to the plan")
@@ -66,14 +71,14 @@ def make_plan(
     half = max(n for n in range(least, most + 1) if n == least or memory(patch, pooling, 2 * n) <= memory_gib)
     why.append(f"patch and batch: the largest that train in about {memory_gib:g} GiB, the patch first")
     ct = [channel.lower() in ("ct", "hu") for channel in channels]
-    return Plan(
+    content: dict[str, Any] = dict(
         channels=channels,
         labels=labels,
-        regions={name: [n for n, v in labels.items() if v in values] for name, values in index.regions.items()},
+        regions=regions,
         ignore_value=index.ignore,
         dims=dims,
         orientation=orientation,
-        spacing=spacing if dims == 3 else (None, *spacing[1:]),  # type: ignore[arg-type]
+        spacing=spacing if dims == 3 else (None, *spacing[1:]),
         normalization=["ct" if c else "zscore" for c in ct],
         intensities=_intensities(fingerprints) if any(ct) else None,
         patch=patch,
@@ -85,6 +90,7 @@ def make_plan(
         memory_gib=memory_gib,
         why=why,
     )
+    return plan_of(content, where="the data set cannot be planned")
 
 
 def fit(
@@ -143,6 +149,8 @@ def _labels(index: Index, fingerprints: Sequence[Fingerprint], why: list[str]) -
     found = sorted({v for f in fingerprints for v in f.values})
     if not found:
         raise ValueError("no case outside the test part has a label; at least one is needed to plan")
+    if found == [0]:
+        raise ValueError("every label outside the test part is empty; at least one must mark something")
     if index.labels:
         return {name: value for name, value in index.labels.items() if value != index.ignore}
     why.append(f"labels: not described, so named after the values found: {found}")
@@ -160,7 +168,10 @@ def _geometry(
     pairs = {"S": "SI", "P": "AP", "L": "LR"}
     column = lambda axes, letter: next(i for i, a in enumerate(axes) if a in pairs[letter])
     per_letter = {letter: np.median([f.spacing[column(f.axes, letter)] for f in fingerprints]) for letter in pairs}
+    slices = {letter: np.median([f.kept[column(f.axes, letter)] for f in fingerprints]) for letter in pairs}
     coarsest = max(per_letter, key=lambda letter: per_letter[letter] + (letter == "S") * 1e-3)
+    if min(slices.values()) < FEW:
+        coarsest = min(slices, key=lambda letter: slices[letter])
     orientation = coarsest + "".join(letter for letter in pairs if letter != coarsest)
     order = [[column(f.axes, letter) for letter in orientation] for f in fingerprints]
     spacings = np.array([[f.spacing[i] for i in o] for f, o in zip(fingerprints, order, strict=True)])
@@ -185,7 +196,7 @@ def _dims(
     if fingerprints[0].axes is None:
         why.append("2D: the images are pictures")
         return 2
-    if shape[0] < 8:
+    if shape[0] < FEW:
         why.append(f"2D: the median image has {shape[0]:.0f} slices, too few to convolve across")
         return 2
     ratio = spacing[0] / min(spacing[1:])
@@ -195,12 +206,11 @@ def _dims(
 
 def _flips(labels: dict[str, int], orientation: str | None, why: list[str]) -> tuple[bool, ...]:
     """Mirroring turns left into right: no flip along an axis whose ends the class names tell apart."""
-    if orientation is None:
-        return (True, True, True)
+    parts = {name: {w.lower() for w in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)} for name in labels}
     allowed = []
-    for axis in orientation:
-        words = next(w for pair, w in SIDES.items() if axis in pair)
-        told = [name for name in labels if any(w in name.lower().replace("_", " ").split() for w in words)]
+    for axis in orientation or " SL":  # a picture's rows run downwards, its columns to the side
+        words = next((w for pair, w in SIDES.items() if axis in pair), ())
+        told = [name for name in labels if parts[name].intersection(words)]
         if told:
             why.append(f"flips: not along {axis}, because classes are told apart by it: {', '.join(told)}")
         allowed.append(not told)
@@ -208,10 +218,10 @@ def _flips(labels: dict[str, int], orientation: str | None, why: list[str]) -> t
 
 
 def _intensities(fingerprints: Sequence[Fingerprint]) -> list[tuple[float, float, float, float]]:
-    labeled = [f for f in fingerprints if f.values]
+    """Over the foreground of all images; nnU-Net's are over the labels, which a small budget may not know."""
     result = []
-    for c in range(len(labeled[0].intensities)):
-        voxels = np.concatenate([f.intensities[c] for f in labeled])
+    for c in range(len(fingerprints[0].intensities)):
+        voxels = np.concatenate([f.intensities[c] for f in fingerprints])
         low, high = np.percentile(voxels, (0.5, 99.5))
         clipped = voxels.clip(low, high)
         result.append((float(low), float(high), float(clipped.mean()), float(max(clipped.std(), 1e-8))))

@@ -29,21 +29,22 @@ def prepare(
     index: Index,
     out: Path,
     *,
-    test: float = 0.2,
-    seed: int = 0,
+    test: float | None = None,
+    seed: int | None = None,
     dims: Literal[2, 3] | None = None,
-    memory_gib: float = 8.0,
+    memory_gib: float | None = None,
     ignore_value: int | None = None,
     executor: Executor | None = None,
 ) -> Store:
     """Check, split, plan and store a data set; whatever of it is there already and sound is kept.
 
-    plan.yaml and splits.yaml in ``out`` are obeyed if they exist, so both can be edited. Test cases
-    are neither measured nor stored.
+    plan.yaml and splits.yaml in ``out`` are obeyed if they exist, so both can be edited; an argument that
+    says otherwise is refused. Both are written once all is decided. Test cases are neither measured nor stored.
 
     Args:
-        test: share of the labeled cases to seal, where the data set has no test part of its own.
-        seed: of the splits.
+        test: share of the labeled cases to seal (0.2), where the data set has no test part of its own.
+        seed: of the splits (0).
+        memory_gib: that one training of one network may take (8).
         ignore_value: overrides the data set's own.
 
     Raises:
@@ -51,26 +52,29 @@ def prepare(
     """
     if ignore_value is not None:
         index = replace(index, ignore=ignore_value)
-    out.mkdir(parents=True, exist_ok=True)
     plan_file, splits_file, fingerprint_file = (out / f for f in ("plan.yaml", "splits.yaml", "fingerprint.json"))
-    others = [p for p in out.iterdir() if not p.name.startswith(".partial-")]
+    others = [p for p in out.glob("*") if not p.name.startswith(".partial-")]
     if others and not any(f.exists() for f in (plan_file, splits_file, fingerprint_file)):
         raise ValueError(f"{out} is not empty and no store; choose another folder")
-    sources = _sources(index)
+    sources = _sources(index, executor)
     fingerprints = _remembered(fingerprint_file, sources) or _measured(index, executor)
-    splits = _splits(index, splits_file, test=test, seed=seed)
+    splits = _read_splits(index, splits_file, test=test, seed=seed) if splits_file.exists() else draw_splits(
+        index, test=0.2 if test is None else test, seed=seed or 0)  # fmt: skip
     tested = {splits.group(name) for name in splits.test}
     cases = [c for c in index.cases if splits.group(c.name) not in tested]
     if any(c.name not in fingerprints for c in cases):  # splits.yaml was edited: some were sealed before
         fingerprints = _measured(index, executor)
     fingerprints = {c.name: fingerprints[c.name] for c in cases}
+    asked = {"dims": dims, "memory_gib": memory_gib, "ignore_value": ignore_value}
+    if plan_file.exists():
+        plan = _read_plan(index, plan_file, asked)
+    else:
+        plan = make_plan(index, list(fingerprints.values()), dims=dims, memory_gib=memory_gib or 8.0)
+        write_plan(plan, plan_file)
+    if not splits_file.exists():
+        write_splits(splits, splits_file)
     about = {n: asdict(f) for n, f in fingerprints.items()}
     write_text(fingerprint_file, json.dumps({"sources": sources, "cases": about}))
-    if plan_file.exists():
-        plan = read_plan(plan_file)
-    else:
-        plan = make_plan(index, list(fingerprints.values()), dims=dims, memory_gib=memory_gib)
-        write_plan(plan, plan_file)
     _store(cases, out, plan, executor)
     _remove_others(out, cases)
     write_index(out, index, plan)
@@ -84,22 +88,29 @@ class CaseWriter:
     out: Path
     plan: Plan
 
-    def __call__(self, case: Case) -> None:
+    def __call__(self, case: Case) -> int:
+        """Returns: labeled voxels that were cut off with the background."""
         try:
             image, label, grid = read_case(case)
             prepared = preprocess(image, label, grid, self.plan)
         except ValueError as e:
             raise ValueError(str(e) if case.name in str(e) else f"case {case.name!r}: {e}") from e
         write_case(case_folder(self.out, case.name), prepared, self.key(case))
+        return prepared.cut
+
+    def is_done(self, case: Case) -> bool:
+        """Whether the case is stored soundly, from the same files and plan."""
+        return is_sound(case_folder(self.out, case.name), self.key(case))
 
     def key(self, case: Case) -> str:
         return f"{self.plan.preparation_key()}-{source_key(case)}"
 
 
-def _sources(index: Index) -> dict[str, str]:
+def _sources(index: Index, executor: Executor | None) -> dict[str, str]:
     """What the check depends on, by case: another key, and the data set is read anew."""
-    _refuse([f for f in index.faults if f.severity == "error"])
-    _refuse_missing(index)
+    files = [p for c in index.cases for p in (*c.images, *([c.label] if c.label else []))]
+    if any(f.severity == "error" for f in index.faults) or not all(p.is_file() for p in files):
+        _measured(index, executor)  # which tells all other faults too
     described = hashlib.blake2b(repr((index.channels, index.labels, index.ignore)).encode(), digest_size=4).hexdigest()
     return {case.name: f"{source_key(case)}-{described}" for case in index.cases}
 
@@ -125,13 +136,6 @@ def _measured(index: Index, executor: Executor | None) -> dict[str, Fingerprint]
     return {name: f.fingerprint for name, f in findings.items() if f.fingerprint is not None}
 
 
-def _refuse_missing(index: Index) -> None:
-    files = [(c, p) for c in index.cases for p in (*c.images, *([c.label] if c.label else []))]
-    gone = [f"case {c.name!r}: {p}: there is no such file" for c, p in files if not p.is_file()]
-    if gone:
-        raise ValueError("\n".join(gone))
-
-
 def _refuse(errors: Sequence[object]) -> None:
     if errors:
         raise ValueError(f"the data set has {len(errors)} faults:\n" + "\n".join(map(str, errors)))
@@ -143,29 +147,47 @@ def _fingerprint(about: dict) -> Fingerprint:
     return Fingerprint(**rest, intensities=nested)
 
 
-def _splits(index: Index, file: Path, *, test: float, seed: int) -> Splits:
-    if file.exists():
-        splits = read_splits(file, index.cases)
-        listed = {name for part in (splits.test, *splits.folds, *splits.orders) for name in part}
-        if new := [c.name for c in index.cases if c.label is not None and c.name not in listed]:
-            say(f"warning: {file} lists {len(new)} labeled cases nowhere ({', '.join(new[:3])}, …), so they count as "
-                "unlabeled; list them, or remove the file to draw new splits")  # fmt: skip
-        return splits
-    splits = draw_splits(index, test=test, seed=seed)
-    write_splits(splits, file)
+def _read_splits(index: Index, file: Path, *, test: float | None, seed: int | None) -> Splits:
+    """The splits of the file, which has to agree with what was asked for."""
+    splits = read_splits(file, index.cases)
+    _agrees(file, splits.drawn, {"test": test, "seed": seed})
+    listed = {name for part in (splits.test, *splits.folds, *splits.orders) for name in part}
+    if new := [c.name for c in index.cases if c.label is not None and c.name not in listed]:
+        some = ", ".join(new[:3])
+        say(f"warning: {file} lists {len(new)} labeled cases nowhere ({some}, …), so they count as unlabeled; "
+            "list them, or remove the file to draw new splits")  # fmt: skip
     return splits
+
+
+def _read_plan(index: Index, file: Path, asked: dict[str, Any]) -> Plan:
+    """The plan of the file, which has to agree with what was asked for."""
+    plan = read_plan(file)
+    _agrees(file, plan.model_dump(), asked)
+    if index.labels and plan.labels != {name: v for name, v in index.labels.items() if v != index.ignore}:
+        say(f"warning: the labels in {file} are not the data set's, {index.labels}; edit the plan or remove it")
+    return plan
+
+
+def _agrees(file: Path, told: dict[str, Any], asked: dict[str, Any]) -> None:
+    differ = [f"{key} is {told[key]} there, {value} was asked for" for key, value in asked.items()
+              if value is not None and key in told and told[key] != value]  # fmt: skip
+    if differ:
+        raise ValueError(f"{file} exists and is obeyed, but {'; '.join(differ)}. Edit the file, or remove it")
 
 
 def _store(cases: Sequence[Case], out: Path, plan: Plan, executor: Executor | None) -> None:
     """Store what is not stored soundly yet."""
     writer = CaseWriter(out, plan)
-    missing = [c for c in cases if not is_sound(case_folder(out, c.name), writer.key(c))]
+    there = [c for c in cases if case_folder(out, c.name).exists()]
+    done = {case.name for case, fine in over(writer.is_done, there, what="verify", executor=executor) if fine}
+    missing = [c for c in cases if c.name not in done]
     if missing:  # until all are stored, the store is not finished
         (out / "index.json").unlink(missing_ok=True)
-    if len(missing) < len(cases):
-        say(f"prepare: {len(cases) - len(missing)} of {len(cases)} cases are stored already")
-    for _ in over(writer, missing, what="prepare", executor=executor):
-        pass
+    if done:
+        say(f"prepare: {len(done)} of {len(cases)} cases are stored already")
+    for case, cut in over(writer, missing, what="prepare", executor=executor):
+        if cut:
+            say(f"warning: case {case.name!r}: {cut} labeled voxels lie in what is cut off as background")
 
 
 def _remove_others(out: Path, cases: Sequence[Case]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from halfmask.data.batch import IGNORE
 from halfmask.data.check import grid_faults
-from halfmask.data.foreground import Box, crop, foreground, foreground_box, union
+from halfmask.data.foreground import Box, crop, foreground, foreground_box
 from halfmask.data.formats import read
 from halfmask.data.index import Case, Fault
 from halfmask.data.plan import Plan
@@ -72,6 +72,8 @@ class Prepared:
         image: (C, *shape), in the image's own units: whole numbers as they were where nothing was resampled.
         label: (*shape), uint8, class numbers and `IGNORE`; None for an unlabeled case.
         mean, sd: (C,), by which to normalize.
+        cut: labeled voxels that lie outside the foreground box. The box is the image's alone: one that knew
+            the labels would tell of them where they are not to be known.
     """
 
     image: np.ndarray
@@ -79,6 +81,7 @@ class Prepared:
     mean: np.ndarray
     sd: np.ndarray
     frame: Frame
+    cut: int = 0
 
     def normalized(self) -> np.ndarray:
         """(C, *shape), float32."""
@@ -132,11 +135,10 @@ def preprocess(image: np.ndarray, label: np.ndarray | None, grid: Grid, plan: Pl
     spacing = grid.oriented(plan.orientation).spacing
     mask = foreground(image)
     box = foreground_box(mask)
+    cut = 0
     if label is not None:
         label = grid.orient(class_numbers(label, plan), plan.orientation)
-        marked = (label != 0) & (label != IGNORE)
-        if marked.any():  # dark though they may be, no labeled voxels are cut off
-            box = union(box, foreground_box(marked, share=0, margin=0))
+        cut = int(_marked(label).sum() - _marked(crop(label, box)).sum())
     image, mask = crop(image, box), crop(mask, box)
     target = tuple(own if wanted is None else wanted for own, wanted in zip(spacing, plan.spacing, strict=True))
     shape = tuple(max(1, round(n * own / wanted)) for n, own, wanted in zip(mask.shape, spacing, target, strict=True))
@@ -148,7 +150,11 @@ def preprocess(image: np.ndarray, label: np.ndarray | None, grid: Grid, plan: Pl
     if label is not None:
         label = resample_label(crop(label, box), shape, coarse=coarse)
     image, mean, sd = _statistics(image, mask, plan)
-    return Prepared(np.ascontiguousarray(image), label, mean, sd, frame)
+    return Prepared(np.ascontiguousarray(image), label, mean, sd, frame, cut)
+
+
+def _marked(label: np.ndarray) -> np.ndarray:
+    return (label != 0) & (label != IGNORE)
 
 
 def class_numbers(label: np.ndarray, plan: Plan) -> np.ndarray:

@@ -71,6 +71,16 @@ class Stream:
         self.cases, self.patch, self.margin, self.size = tuple(cases), patch, margin, size
         self.seed, self.labeled, self.sparse = (seed, zlib.crc32(name.encode())), labeled, sparse
         self.slices = [sparse.annotated(c) for c in cases] if labeled and sparse else None
+        if (
+            sparse
+            and self.slices
+            and all(len(s) == c.shape[sparse.axis] for s, c in zip(self.slices, cases, strict=True))
+        ):
+            counts = sorted({c.shape[sparse.axis] for c in cases})
+            raise ValueError(
+                f"a share of {sparse.share} leaves every slice labeled: axis {sparse.axis} has {counts} slices; "
+                "choose another --slice-axis or a smaller share"
+            )
 
     @property
     def crop(self) -> tuple[int, ...]:
@@ -97,9 +107,11 @@ class Stream:
         return Place(number, tuple(start))
 
     def _focus(self, number: int, rng: np.random.Generator) -> list[int | None]:
-        """For each axis where the patch starts, None for anywhere: on foreground, or on an annotated slice."""
-        if rng.random() < FOREGROUND and (locations := self._locations(number)):
-            voxels = locations[rng.integers(len(locations))]
+        """For each axis where the patch starts, None for anywhere: on foreground, or where something is annotated."""
+        known = self._locations(number)
+        classes = [k for k in known if k > 0] if rng.random() < FOREGROUND else []
+        if classes := classes or [k for k in known if 0 in known]:
+            voxels = known[classes[rng.integers(len(classes))]]
             voxel = voxels[rng.integers(len(voxels))]
             return [int(v) - p // 2 for v, p in zip(voxel, self.patch, strict=True)]
         focus: list[int | None] = [None, None, None]
@@ -109,13 +121,13 @@ class Stream:
         return focus
 
     @functools.cache  # noqa: B019 (a stream lives as long as its training)
-    def _locations(self, number: int) -> list[np.ndarray]:
+    def _locations(self, number: int) -> dict[int, np.ndarray]:
         """For each class some of its voxels (n, 3) that training may know of."""
-        found = list(self.cases[number].locations.values())
+        found = self.cases[number].locations
         if self.slices is not None and self.sparse is not None:
             kept, axis = self.slices[number], self.sparse.axis
-            found = [voxels[np.isin(voxels[:, axis], kept)] for voxels in found]
-        return [voxels for voxels in found if len(voxels)]
+            found = {k: voxels[np.isin(voxels[:, axis], kept)] for k, voxels in found.items()}
+        return {k: voxels for k, voxels in found.items() if len(voxels)}
 
     @functools.lru_cache(maxsize=4)  # noqa: B019
     def _order(self, epoch: int) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -29,12 +29,14 @@ class Splits:
         orders: for each seed the labeled cases outside the test part, group by group; a budget takes
             the first ones that are not validated, so that smaller subsets lie within larger ones.
         groups: case to group, for every case that has one.
+        drawn: the test share and seed that they were drawn by, where the file says so.
     """
 
     test: tuple[str, ...]
     folds: tuple[tuple[str, ...], ...]
     orders: tuple[tuple[str, ...], ...]
     groups: dict[str, str]
+    drawn: dict[str, float] = field(default_factory=dict)
 
     def group(self, case: str) -> str:
         return self.groups.get(case, case)
@@ -127,7 +129,8 @@ def draw_splits(index: Index, *, test: float = 0.2, folds: int = FOLDS, seed: in
     orders = [
         tuple(n for g in np.random.default_rng((seed, s)).permutation(rest) for n in members[g]) for s in range(SEEDS)
     ]
-    return Splits(tuple(tested), tuple(tuple(p) for p in parts), tuple(orders), groups)
+    by = {"test": test, "seed": seed}
+    return Splits(tuple(tested), tuple(tuple(p) for p in parts), tuple(orders), groups, by)
 
 
 def index_names(index: Index, groups: dict[str, str], wanted: Iterable[str]) -> list[str]:
@@ -155,6 +158,7 @@ def write_splits(splits: Splits, file: Path) -> None:
     lines = [
         "# test: sealed. folds: validation cases of each fold. labeled: for each seed the order in which",
         "# cases get their labels (a budget takes the first that are not validated). Edit with care.",
+        f"drawn: {yaml.safe_dump(splits.drawn, default_flow_style=True).strip()}",
         f"test: {flow(splits.test)}",
         "folds:",
         *(f"  - {flow(part)}" for part in splits.folds),
@@ -184,8 +188,9 @@ def read_splits(file: Path, cases: Iterable[Case]) -> Splits:
             tuple(names(o) for o in content["labeled"]),
             {c.name: c.group for c in known.values() if c.group is not None}
             | {str(c): str(g) for c, g in (content.get("groups") or {}).items()},
+            dict(content.get("drawn") or {}),
         )
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as e:
+    except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as e:
         raise ValueError(f"{file}: expected lists test, folds and labeled; {type(e).__name__}: {e}") from e
     trained = dict.fromkeys(c for p in (*splits.folds, *splits.orders) for c in p)
     faults = [f"no case is called {c!r}; {nearest(c, known)}"

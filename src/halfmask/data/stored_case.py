@@ -143,7 +143,7 @@ class StoredCase:
 
     @cached_property
     def locations(self) -> dict[int, np.ndarray]:
-        """Class number to some of its voxels, (n, 3)."""
+        """Class number to some of its voxels, (n, 3); background is there only if some voxels are `IGNORE`."""
         try:
             with np.load(self.folder / "locations.npz") as file:
                 return {int(k): file[k] for k in file.files}
@@ -201,10 +201,10 @@ def _block(spatial: Sequence[int]) -> tuple[int, ...]:
 
 
 def _locations(label: np.ndarray) -> dict[str, np.ndarray]:
-    """Up to `LOCATIONS` voxels (n, 3) of every class but background, evenly over the class."""
-    found = {}
-    for value in np.unique(label):
-        if value not in (0, IGNORE):
+    """Up to `LOCATIONS` voxels (n, 3) of every class, evenly over it; of background only if not all is annotated."""
+    found, values = {}, np.unique(label)
+    for value in values:
+        if value != IGNORE and (value or IGNORE in values):
             places = np.argwhere(label == value)
             found[str(value)] = places[:: -(-len(places) // LOCATIONS)].astype(np.int32)
     return found

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from nibabel import orientations
 from scipy import ndimage
 
@@ -95,9 +97,10 @@ def _axis_matrix(n: int, m: int, order: int) -> np.ndarray:
 def resample(array: np.ndarray, shape: Sequence[int], *, order: int, coarse: int | None) -> np.ndarray:
     """Resample (..., *spatial) to ``shape`` by splines, one axis after the other.
 
-    Equal to `scipy.ndimage.zoom` with ``grid_mode=True`` (the outer borders of the images coincide),
-    but as three matrix products, several times faster. Nothing is smoothed when sampling down (as in
-    nnU-Net). Along a coarse axis the nearest slice is taken: splines across thick slices invent edges.
+    Equal to `scipy.ndimage.zoom` with ``grid_mode=True`` (the outer borders of the images coincide), but as
+    three matrix products, or PyTorch's for linear ones, several times faster. Nothing is smoothed when
+    sampling down (as in nnU-Net). Along a coarse axis the nearest slice is taken: splines across thick
+    slices invent edges.
 
     Args:
         order: of the spline, 0 nearest, 1 linear, 3 cubic.
@@ -106,10 +109,16 @@ def resample(array: np.ndarray, shape: Sequence[int], *, order: int, coarse: int
     Returns: float32 (..., *shape).
     """
     array = np.asarray(array, np.float32)
+    if coarse is not None and array.shape[coarse - 3] != shape[coarse]:
+        nearest = _axis_matrix(array.shape[coarse - 3], shape[coarse], 0).argmax(1)
+        array = array.take(nearest, coarse - 3)
+    if order == 1:
+        lines = torch.from_numpy(array.reshape(1, -1, *array.shape[-3:]))
+        zoomed = F.interpolate(lines, tuple(shape), mode="trilinear", align_corners=False)
+        return zoomed.numpy().reshape(*array.shape[:-3], *shape)
     for axis, m in enumerate(shape):
-        n = array.shape[axis - 3]
-        if n != m:
-            matrix = _axis_matrix(n, m, 0 if axis == coarse else order)
+        if array.shape[axis - 3] != m:
+            matrix = _axis_matrix(array.shape[axis - 3], m, order)
             array = np.moveaxis(np.tensordot(matrix, array, (1, array.ndim - 3 + axis)), 0, axis - 3)
     return np.ascontiguousarray(array)
 

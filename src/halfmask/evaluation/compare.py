@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -43,14 +44,21 @@ class PairReader:
             (prediction, grid), (label, own) = read(pair.prediction), read(pair.label)
             if fault := _misfit(prediction, label, grid, own):
                 return f"case {pair.case!r}: {fault}"
-            # A picture is one slice, and its surface is a contour: measure it in 2D.
-            flat = (0,) if not grid.scan else (slice(None),)
-            spacing = grid.spacing[1:] if not grid.scan else grid.spacing
-            return measure(
-                prediction[0][flat], label[0][flat], spacing=spacing, structures=self.structures, ignore=self.ignore
-            )
+            return self._measured(prediction[0], label[0], grid)
         except ValueError as e:
             return f"case {pair.case!r}: {e}"
+
+    def _measured(self, prediction: np.ndarray, label: np.ndarray, grid: Grid) -> dict[str, dict[str, float]]:
+        """The surface of a single slice is a contour, so it is measured in 2D; only its volume has a thickness."""
+        told: dict[str, Any] = {"structures": self.structures, "ignore": self.ignore}
+        if 1 not in grid.shape:
+            return measure(prediction, label, spacing=grid.spacing, **told)
+        axis = grid.shape.index(1)
+        spacing = tuple(s for a, s in enumerate(grid.spacing) if a != axis)
+        found = measure(prediction.take(0, axis), label.take(0, axis), spacing=spacing, **told)
+        for metrics in found.values():
+            metrics["volume_error_ml"] *= grid.spacing[axis] if grid.scan else 1.0
+        return found
 
 
 def _misfit(prediction: np.ndarray, label: np.ndarray, grid: Grid, own: Grid) -> str | None:
@@ -61,31 +69,34 @@ def _misfit(prediction: np.ndarray, label: np.ndarray, grid: Grid, own: Grid) ->
     return None
 
 
-def compare(predictions: Path, labels: Path, *, executor: Executor | None = None) -> pd.DataFrame:
+def compare(
+    predictions: Path, labels: Path, *, ignore: int | None = None, executor: Executor | None = None
+) -> pd.DataFrame:
     """Measure every mask in a folder; see `evaluation.table` for the result.
 
+    Masks that `predict` did not note in prediction.json are another run's and are left out, and so are those of
+    cases that the data set has without a label; both are counted in a warning.
+
     Args:
-        predictions: masks, and prediction.json with the names of their values if `predict` wrote them.
+        predictions: masks, and prediction.json with their cases and the names of their values if `predict` wrote them.
         labels: a data set, or a folder of label files of the same names.
+        ignore: the label value of voxels that nobody annotated; what prediction.json or the data set says if None.
 
     Raises:
-        ValueError: there is nothing to compare, or any mask has no label or does not fit it, all of them named.
+        ValueError: there is nothing to compare, or any mask's case is unknown or does not fit its label, all of them
+            named.
     """
     masks = {stem(p): p for p in sorted(predictions.glob("*")) if suffix(p) and not p.name.startswith(".")}
     if not masks:
         raise ValueError(f"{predictions} holds no masks")
-    truth, structures, ignore = _labels(labels)
+    truth, structures, noted = _labels(labels)
     about = predictions / "prediction.json"
     if about.is_file():
-        structures, ignore, asked = _described(about)
-        if missing := [name for name in asked if name not in masks]:
-            some = ", ".join(missing[:8])
-            say(f"warning: {len(missing)} of {len(asked)} cases have no mask and count nowhere: {some}")
-    without = [name for name in masks if name not in truth]
-    if without:
-        raise ValueError(f"{len(without)} masks have no label in {labels}: {', '.join(without[:8])}")
-    pairs = [Pair(name, mask, truth[name]) for name, mask in masks.items()]
-    structures = structures or _found(pairs)
+        structures, noted, asked = _described(about)
+        masks = _asked(masks, asked, about)
+    ignore = noted if ignore is None else ignore
+    pairs = _paired(masks, truth, labels)
+    structures = structures or _found(pairs, ignore)
     measured, faults = {}, []
     for pair, result in over(PairReader(structures, ignore), pairs, what="evaluate", executor=executor):
         if isinstance(result, str):
@@ -94,27 +105,55 @@ def compare(predictions: Path, labels: Path, *, executor: Executor | None = None
             measured[pair.case] = result
     if faults:
         raise ValueError("\n".join(sorted(faults)))
-    return tabulate({name: measured[name] for name in masks})
+    return tabulate({pair.case: measured[pair.case] for pair in pairs})
 
 
-def _labels(path: Path) -> tuple[dict[str, Path], Structures, int | None]:
-    """Label files by case, and what their values mean if that is described."""
-    try:
-        index = read_index(path)
-    except ValueError:
-        if not path.is_dir():
-            raise
-        return {stem(p): p for p in sorted(path.glob("*")) if suffix(p)}, {}, None
+def _asked(masks: dict[str, Path], asked: list[str] | None, about: Path) -> dict[str, Path]:
+    """The masks of the cases that were predicted; None for the cases is how older versions noted them."""
+    if asked is None:
+        return masks
+    if missing := [name for name in asked if name not in masks]:
+        say(f"warning: {len(missing)} of {len(asked)} cases have no mask and count nowhere: {_some(missing)}")
+    if others := sorted(set(masks) - set(asked)):
+        say(f"warning: {len(others)} masks are not noted in {about} and count nowhere: {_some(others)}")
+    if not (kept := {name: mask for name, mask in masks.items() if name in asked}):
+        raise ValueError(f"{about.parent} holds none of the {len(asked)} masks that {about.name} notes; predict anew")
+    return kept
+
+
+def _paired(masks: dict[str, Path], truth: Mapping[str, Path | None], labels: Path) -> list[Pair]:
+    """Each mask with its label; masks of cases that have none are left out."""
+    if unknown := [name for name in masks if name not in truth]:
+        raise ValueError(f"{len(unknown)} masks have no label in {labels}: {_some(unknown)}")
+    pairs = [Pair(name, mask, label) for name, mask in masks.items() if (label := truth[name]) is not None]
+    if without := [name for name in masks if truth[name] is None]:
+        if not pairs:
+            raise ValueError(f"none of the {len(masks)} masks has a label in {labels}: {_some(without)}")
+        say(f"warning: {len(without)} of {len(masks)} cases have no label and count nowhere: {_some(without)}")
+    return pairs
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+
+
+def _labels(path: Path) -> tuple[Mapping[str, Path | None], Structures, int | None]:
+    """Label files by case, None for a case without one, and what their values mean if that is described."""
+    layout = any((path / name).exists() for name in ("dataset.json", "cases.csv", "images"))
+    if path.is_dir() and not layout:
+        files = [p for p in sorted(path.glob("*")) if suffix(p) and not p.name.startswith(".")]
+        return {stem(p): p for p in files}, {}, None
+    index = read_index(path)
     structures = {name: (value,) for name, value in index.labels.items() if value}
     regions: Structures = dict(index.regions)
-    return {c.name: c.label for c in index.cases if c.label is not None}, regions or structures, index.ignore
+    return {c.name: c.label for c in index.cases}, regions or structures, index.ignore
 
 
-def _described(file: Path) -> tuple[Structures, int | None, list[str]]:
+def _described(file: Path) -> tuple[Structures, int | None, list[str] | None]:
     """What `predict` noted: what the masks' values mean, the ignore value, and the cases it was asked for."""
     try:
         about = json.loads(file.read_text(encoding="utf-8"))
-        labels, regions, ignore, asked = (about[key] for key in ("labels", "regions", "ignore", "cases"))
+        labels, regions, ignore, asked = about["labels"], about["regions"], about["ignore"], about.get("cases")
         if regions:
             return {name: tuple(labels[part] for part in parts) for name, parts in regions.items()}, ignore, asked
         background = next(iter(labels))
@@ -123,7 +162,7 @@ def _described(file: Path) -> tuple[Structures, int | None, list[str]]:
         raise ValueError(f"{file} is not as `halfmask predict` writes it ({type(e).__name__}: {e}); remove it") from e
 
 
-def _found(pairs: list[Pair]) -> Structures:
-    """Undescribed labels: every value but 0 is a structure."""
-    values = sorted({int(v) for pair in pairs for v in np.unique(read(pair.label)[0]) if v})
+def _found(pairs: list[Pair], ignore: int | None) -> Structures:
+    """Undescribed labels: every value but 0 and the ignored is a structure."""
+    values = sorted({int(v) for pair in pairs for v in np.unique(read(pair.label)[0])} - {0, ignore})
     return {f"class {value}": (value,) for value in values}

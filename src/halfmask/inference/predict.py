@@ -107,6 +107,11 @@ def _predict(case: Case, predictor: Predictor, out: Path, probability: bool, ent
             f"case {case.name!r}: has {len(image)} channels, the model was trained on {len(plan.channels)} "
             f"({', '.join(plan.channels)})"
         )
+    if grid.scan != (plan.orientation is not None):
+        came, expected = ("a scan", "pictures") if grid.scan else ("a picture", "scans")
+        raise ValueError(
+            f"case {case.name!r}: {like.name} is {came}, the model was trained on {expected}; give it such"
+        )
     prepared = preprocess(image, None, grid, plan)
     p = predictor.probability(prepared.normalized())
     if probability:

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from halfmask.config import Count
 from halfmask.networks.blocks import (
     TRANSPOSED,
+    Dropout,
     Norm,
     conv_block,
     conv_blocks,
@@ -54,12 +56,12 @@ class UNet(SegmentationNetwork):
         pooling: Sequence[Sequence[int]] | None = None,
         kernels: Sequence[Sequence[int]] | None = None,
         *,
-        width: int = 32,
-        max_width: int | None = None,
+        width: Count = 32,
+        max_width: Count | None = None,
         residual: bool = False,
-        blocks: tuple[int, ...] | None = None,
+        blocks: tuple[Count, ...] | None = None,
         norm: Norm = "instance",
-        dropout: float = 0.0,
+        dropout: Dropout = 0.0,
     ):
         strides, sizes = plan_levels(dims, patch, pooling, kernels, most={2: 6, 3: 5}.get(dims, 0))
         depth = len(strides)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from halfmask.networks.blocks import CONV, TRANSPOSED, Norm, conv_blocks, feature_dropout, normalized
+from halfmask.config import Count
+from halfmask.networks.blocks import CONV, TRANSPOSED, Dropout, Norm, conv_blocks, feature_dropout, normalized
 from halfmask.networks.levels import Shape, plan_levels
 from halfmask.networks.segmenter import Decoder, Encoder, SegmentationNetwork, UpAdd
 
@@ -36,9 +37,9 @@ class VNet(SegmentationNetwork):
         pooling: Sequence[Sequence[int]] | None = None,
         kernels: Sequence[Sequence[int]] | None = None,
         *,
-        width: int = 16,
+        width: Count = 16,
         norm: Norm = "batch",
-        dropout: float = 0.0,
+        dropout: Dropout = 0.0,
     ):
         strides, sizes = plan_levels(dims, patch, pooling, kernels, most=4)
         strides, sizes = strides[:5], sizes[:5]

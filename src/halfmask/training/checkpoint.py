@@ -27,4 +27,6 @@ def load(file: Path) -> dict[str, Any]:
     try:
         return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as e:  # a broken zip, a pickle with code in it, …: all mean the same to the user
-        raise ValueError(f"{file} cannot be read as a checkpoint: {e}") from e
+        reason = (str(e) or type(e).__name__) if file.stat().st_size else "it is empty"
+        remedy = "if it was cut short, remove it, or the whole folder, and train anew"
+        raise ValueError(f"{file} cannot be read as a checkpoint: {reason}; {remedy}") from e

@@ -7,6 +7,7 @@ import functools
 import torch
 
 from halfmask.augment.views import Augmentation
+from halfmask.data.batch import IGNORE
 from halfmask.data.load import Loader
 from halfmask.data.plan import Plan
 from halfmask.data.sample import Sparse, Stream
@@ -21,13 +22,14 @@ def labeled_cases(run: Run, store: Store) -> tuple[str, ...]:
 
 
 def unlabeled_cases(run: Run, store: Store) -> tuple[str, ...]:
-    """The pool of a run that uses one; with sparse labels, or if it is empty, the labeled images count among it."""
+    """The pool of a run that uses one. Labeled images that are not annotated everywhere count among it, and all
+    of them if it would be empty."""
     if not run.recipe.unlabeled:
         return ()
     labeled = labeled_cases(run, store)
     pool = store.splits.pool(store.stored, labeled, fold=run.fold)
-    if run.slices < 1:
-        return (*pool, *labeled)
+    sparse = tuple(name for name in labeled if run.slices < 1 or IGNORE in store.case(name).voxels)
+    pool += sparse
     if not pool:
         say("there are no unlabeled cases; the labeled images serve as such, without their labels")
         return labeled

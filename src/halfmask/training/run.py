@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,8 @@ def describe(
 
     Args:
         settings: of the method; those that begin with ``network.`` are the network's.
-        recipe: what the user asked for; base < plan < the method's recipe < this.
+        recipe: what the user asked for; base < plan < the method's recipe < this. Only, a method that reads no
+            unlabeled images is given none, whatever was asked for.
 
     Raises:
         ValueError: with every unknown or unfit setting.
@@ -74,6 +75,8 @@ def describe(
         of_network = {**plan.network_settings, **of_network}
     from_plan = Recipe(labeled=plan.labeled, unlabeled=plan.unlabeled)
     full = recipe.over(kind.recipe).over(from_plan).over(BASE)
+    if kind.recipe.unlabeled == 0:
+        full = replace(full, unlabeled=0)
     faults: list[str] = []
     with _gathered(faults):
         own = read_settings(kind, own, of=f"method {method!r}")
@@ -81,6 +84,8 @@ def describe(
         of_network = network_settings(network, of_network)
     if kind.recipe.unlabeled != 0 and not full.unlabeled:
         faults.append(f"method {method!r} learns from unlabeled images, a batch of {full.labeled}+0 has none")
+    if recipe.momentum is not None and full.optimizer != "sgd":
+        faults.append(f"momentum is a setting of sgd, the optimizer is {full.optimizer}; leave out one of them")
     if faults:
         raise ValueError("\n".join(faults))
     complete = {name: s.default for name, s in settings_of(kind).items()} | own
@@ -153,6 +158,8 @@ def load_run(folder: Path, which: str = LAST) -> tuple[Plan, Run, Segmenter, dic
     Raises:
         ValueError: ``folder`` holds no such checkpoint, or one of another format.
     """
+    if which == BEST and not (folder / BEST).exists() and (folder / LAST).exists():
+        raise ValueError(f"{folder} holds no {BEST}, as nothing was validated in that run; give --checkpoint last")
     content = read_contents(folder / which)
     plan, run = plan_of(content["plan"], where=str(folder / which)), run_of(content)
     method = make_method(plan, run)

@@ -244,8 +244,16 @@ class Trainer:
 
         The first network that learns takes all, and so do averages. Further ones take the encoder alone:
         two networks that are to label images for each other would else start as one.
+
+        Raises:
+            ValueError: it is of another network, whose weights have the same names by chance alone.
         """
-        _, _, other, content = load_run(source)
+        _, told, other, content = load_run(source)
+        if told.network != self.run.network:
+            raise ValueError(
+                f"{source} holds the weights of a {told.network}, this run trains a {self.run.network}; "
+                f"give --network {told.network}, or another run to --init"
+            )
         name = next(n for n, network in other.named_children() if network is other.predictor)
         weights = networks_of(content["state"])[name]
         encoder = {k: v for k, v in weights.items() if k.startswith("encoder.")}
@@ -280,6 +288,8 @@ def start(run: Run, store: Store, out: Path, options: Options, *, resume: bool) 
         trainer.resume()
     if run.init is not None and trainer.step == 0:
         trainer.initialize(Path(run.init))
+    if options.validations and not trainer.validation:
+        say(f"fold {run.fold} has no cases to validate on, so there will be no {BEST}; predict with {LAST}")
     about = dataclasses.asdict(run) | {"labeled_cases": list(trainer.labeled)}
     write_text(out / "run.yaml", yaml.safe_dump(about, sort_keys=False, default_flow_style=None, width=110))
     return trainer.train()

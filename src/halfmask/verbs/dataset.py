@@ -50,11 +50,13 @@ def prepare(
     out: Annotated[Path, Doc("The store to make; edit its plan.yaml or splits.yaml and run again to change it.")],
     group: Group = None,
     test: Annotated[
-        float, Doc("Share of the labeled cases to seal for testing, unless the data set says which.")
-    ] = 0.2,
-    seed: Annotated[int, Doc("Of the random splits.")] = 0,
+        float | None, Doc("Share of the labeled cases to seal, unless the data set says which; 0.2 unless given.")
+    ] = None,
+    seed: Annotated[int | None, Doc("Of the random splits; 0 unless given.")] = None,
     dims: Annotated[int | None, Doc("2 or 3; the plan decides unless given.")] = None,
-    memory: Annotated[float, Doc("GiB that training may take; the plan's patch follows from it.")] = 8.0,
+    memory: Annotated[
+        float | None, Doc("GiB that training may take; the patch follows from it; 8 unless given.")
+    ] = None,
     ignore_value: Annotated[int | None, Doc("Label value of voxels that nobody annotated.")] = None,
     workers: Workers = None,
 ) -> None:
@@ -64,9 +66,9 @@ def prepare(
     from halfmask.data.parallel import workers as pool
 
     require(
-        (0 <= test < 1, f"--test is a share in [0, 1), got {test}"),
+        (test is None or 0 <= test < 1, f"--test is a share in [0, 1), got {test}"),
         (dims in (None, 2, 3), f"--dims is 2 or 3, got {dims}"),
-        (memory > 0, f"--memory is a number of GiB above 0, got {memory}"),
+        (memory is None or memory > 0, f"--memory is a number of GiB above 0, got {memory}"),
     )
     index = read_index(data, group=group)
     with pool(worker_count(workers)) as executor:
@@ -78,5 +80,9 @@ def prepare(
     print(f"{len(store.stored)} cases stored in {out}, {len(splits.test)} sealed, {len(splits.folds)} folds")
     print(f"{plan.dims}D, patch {'×'.join(map(str, plan.patch))}, batch {plan.labeled}+{plan.unlabeled}, classes "
           f"{', '.join(plan.labels)}")  # fmt: skip
+    if not splits.test:
+        print("no case is sealed, so nothing can be tested: too few cases have labels, or --test 0 was given")
+    if not any(splits.folds):
+        print("no case is left to validate on: the last step is what counts")
     for reason in plan.why:
         print(f"  {reason}")

@@ -49,7 +49,7 @@ def demo(
     for name in ("supervised", method):
         run, masks = out / name, out / f"{name}-masks"
         going_on = {"resume": True} if (run / "run.yaml").exists() else {}
-        told(train, name, store, out=run, labels=str(labels), steps=steps, optimizer="adamw", rate=1e-3,
+        told(train, name, store, out=run, labels=str(labels), steps=steps, batch="6+6", optimizer="adamw", rate=5e-3,
              set=["network.width=16"], validations=2, **going_on)  # fmt: skip
         told(predict, run, out=masks, split="test")
         table = told(evaluate, masks, data, out=out / f"{name}.csv")

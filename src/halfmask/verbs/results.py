@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from halfmask.verbs.arguments import Device, Doc, Workers, worker_count
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     import pandas as pd
+
+    from halfmask.data.store import Store
 
 
 def predict(
@@ -43,9 +47,10 @@ def predict(
         cases = [opened.sources[name] for name in opened.splits.test]
         if not cases:
             raise ValueError(f"{opened.path} has no sealed cases")
+        _still_sealed(opened, rest.get("cases", {}), run)
     else:
         assert images is not None
-        cases = read_images(images)
+        cases = read_images(images, channels=len(plan.channels))
     fabric = make_fabric(device)
     if fabric.device.type == "cuda":
         fabric = make_fabric(device, told.precision)
@@ -57,12 +62,26 @@ def predict(
     return masks
 
 
+def _still_sealed(store: Store, cases: Mapping[str, Sequence[str]], run: Path) -> None:
+    """Refuse to test a run on what it was trained or validated on: the splits may be others now."""
+    group = store.splits.group
+    tested = {group(name) for name in store.splits.test}
+    if seen := sorted({name for part in cases.values() for name in part if group(name) in tested}):
+        raise ValueError(
+            f"{run} has seen {len(seen)} cases that {store.splits_file} now seals for testing, or their patients: "
+            f"{', '.join(seen)}; train a run anew on these splits, or bring back those it was trained with"
+        )
+
+
 def evaluate(
     predictions: Annotated[Path, Doc("The folder of masks that `halfmask predict` wrote.")],
     labels: Annotated[Path, Doc("The data set, or a folder of label files of the same names.")],
     /,
     *,
     out: Annotated[Path, Doc("The CSV table, a row for each case and class or region.")],
+    ignore_value: Annotated[
+        int | None, Doc("Label value of voxels that nobody annotated; what was prepared with unless given.")
+    ] = None,
     workers: Workers = None,
 ) -> pd.DataFrame:
     """Compare masks with labels; a table per case and structure, and its summary."""
@@ -70,7 +89,7 @@ def evaluate(
     from halfmask.evaluation import compare, table
 
     with pool(worker_count(workers)) as executor:
-        result = compare.compare(predictions, labels, executor=executor)
+        result = compare.compare(predictions, labels, ignore=ignore_value, executor=executor)
     table.write(result, out)
     summary = table.summary(result)
     table.write(summary, out.with_name(f"{out.stem}-summary{out.suffix}"))

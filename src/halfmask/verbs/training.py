@@ -27,7 +27,10 @@ def train(
     batch: Annotated[str | None, Doc("Labeled and unlabeled images a step, as 2+2.")] = None,
     optimizer: Annotated[Literal["sgd", "adam", "adamw"] | None, Doc("The optimizer.")] = None,
     rate: Annotated[float | None, Doc("The learning rate at the start.")] = None,
+    momentum: Annotated[float | None, Doc("Of sgd, in [0, 1).")] = None,
+    weight_decay: Annotated[float | None, Doc("L2 for sgd and adam, decoupled for adamw.")] = None,
     schedule: Annotated[Literal["poly", "cosine", "constant"] | None, Doc("Of the rate.")] = None,
+    clip: Annotated[float | None, Doc("The largest norm of a gradient; inf for no limit.")] = None,
     set: Annotated[
         list[str] | None, Doc("A setting of the method or network, as weight=0.5 or network.width=16.")
     ] = None,
@@ -53,6 +56,12 @@ def train(
         (slice_axis in (0, 1, 2), f"--slice-axis is 0, 1 or 2, got {slice_axis}"),
         (steps is None or steps >= 1, f"--steps is at least 1, got {steps}"),
         (rate is None or 0 < rate < math.inf, f"--rate is a number above 0, got {rate}"),
+        (momentum is None or 0 <= momentum < 1, f"--momentum is a number in [0, 1), got {momentum}"),
+        (
+            weight_decay is None or 0 <= weight_decay < math.inf,
+            f"--weight-decay is a number, 0 or more, got {weight_decay}",
+        ),
+        (clip is None or clip > 0, f"--clip is a number above 0, got {clip}"),
         (validations >= 0, f"--validations is 0 or more, got {validations}"),
         (save_seconds >= 0, f"--save-seconds is 0 or more, got {save_seconds}"),
         (threads >= 0, f"--threads is 0 or more, got {threads}"),
@@ -67,7 +76,7 @@ def train(
         method,
         settings=settings(set),
         network=network,
-        recipe=Recipe(optimizer, rate, schedule=schedule, steps=steps, labeled=labeled, unlabeled=unlabeled),
+        recipe=Recipe(optimizer, rate, momentum, weight_decay, schedule, clip, steps, labeled, unlabeled),
         labels=budget(labels),
         slices=slices,
         slice_axis=slice_axis,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from halfmask.config import Weight
 from halfmask.learning.method import Segmenter
 from halfmask.learning.schedules import sigmoid_rampup
 from halfmask.losses.consistency import pseudo_label_ce
@@ -26,7 +27,7 @@ class CrossPseudoSupervision(Segmenter):
         self,
         network: Builder,
         *,
-        weight: float = 0.1,
+        weight: Weight = 0.1,
         ramp: bool = True,
         on: Literal["unlabeled", "all"] = "all",
     ):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from halfmask.augment.views import strong
+from halfmask.config import Share, Weight
 from halfmask.learning.method import Segmenter, probability
 from halfmask.losses.consistency import pseudo_label_ce
 from halfmask.losses.segmentation import dice_ce
@@ -23,7 +24,7 @@ class FixMatch(Segmenter):
         threshold: τ, the confidence from which a label is kept.
     """
 
-    def __init__(self, network: Builder, *, weight: float = 1.0, threshold: float = 0.95):
+    def __init__(self, network: Builder, *, weight: Weight = 1.0, threshold: Share = 0.95):
         super().__init__()
         self.student = network()
         self.weight, self.threshold = weight, threshold

@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 
 from halfmask.augment.intensity import noisy
+from halfmask.config import Share, Weight
 from halfmask.learning.average import average_of, follow, warm
 from halfmask.learning.method import Segmenter, probability
 from halfmask.learning.schedules import sigmoid_rampup
@@ -33,9 +34,9 @@ class MeanTeacher(Segmenter):
         self,
         network: Builder,
         *,
-        weight: float = 0.1,
-        decay: float = 0.99,
-        noise: float = 0.1,
+        weight: Weight = 0.1,
+        decay: Share = 0.99,
+        noise: Weight = 0.1,
         on: Literal["unlabeled", "all"] = "unlabeled",
         predict_with: Literal["teacher", "student"] = "teacher",
     ):

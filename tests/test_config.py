@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from typing import Literal
+
+import pytest
+
+from halfmask.config import Count, Share, Weight, read_settings, settings_of
+
+
+def made(
+    network: object,
+    *,
+    weight: Weight = 0.1,
+    share: Share | None = None,
+    width: Count = 8,
+    blocks: tuple[Count, ...] | None = None,
+    plain: float = 0.0,
+    names: tuple[str, str] = ("a", "b"),
+    on: Literal["a,b", "c"] = "c",
+):
+    """A constructor as a method's."""
+
+
+def read(**given):
+    return read_settings(made, given, of="method 'made'")
+
+
+def test_keywords_are_settings():
+    found = settings_of(made)
+    assert list(found) == ["weight", "share", "width", "blocks", "plain", "names", "on"]
+    assert (found["weight"].type, found["weight"].default) == (Weight, 0.1)
+
+
+def test_text_becomes_what_the_type_says():
+    text = dict(weight="0", share="1", width="3", blocks="1,3, 4", plain="-2", names="x,y", on="a,b")
+    assert read(**text) == dict(
+        weight=0.0, share=1.0, width=3, blocks=(1, 3, 4), plain=-2.0, names=("x", "y"), on="a,b"
+    )
+    assert read(blocks="2") == read(blocks=[2]) == {"blocks": (2,)}
+    assert read(share=None, blocks=None) == {"share": None, "blocks": None}
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        (dict(weight="-0.1"), "weight = '-0.1' should be greater than or equal to 0"),
+        (dict(share="1.1"), "share = '1.1' should be less than or equal to 1"),
+        (dict(width=0), "width = 0 should be greater than or equal to 1"),
+        (dict(blocks="1,0"), "blocks = '1,0' should be greater than or equal to 1"),
+        (dict(plain="nan"), "plain = 'nan' should be a finite number"),
+        (dict(weight=float("inf")), "weight = inf should be a finite number"),
+        (dict(on="d"), "on = 'd' should be 'a,b' or 'c'"),
+    ],
+    ids=str,
+)
+def test_bounds_hold_and_the_error_tells_them(given, error):
+    with pytest.raises(ValueError) as told:  # noqa: PT011 (the text is compared below)
+        read(**given)
+    assert str(told.value) == f"method 'made': {error}"
