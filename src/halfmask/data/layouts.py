@@ -234,7 +234,7 @@ def _described(index: Index, about: dict[str, Any], file: Path) -> Index:
 
 def _value(given: Any, labels: dict[str, int], where: str) -> int:
     """A label's value, given as a whole number or by the label's name."""
-    if given in labels:
+    if isinstance(given, str) and given in labels:
         return labels[given]
     try:
         if not isinstance(given, bool) and int(given) == float(given):
