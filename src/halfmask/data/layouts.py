@@ -239,7 +239,7 @@ def _value(given: Any, labels: dict[str, int], where: str) -> int:
     try:
         if not isinstance(given, bool) and int(given) == float(given):
             return int(given)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         pass
     names = f" or one of {', '.join(labels)}" if labels else ""
     raise ValueError(f"{where}: expected a whole number{names}, got {given!r}")
