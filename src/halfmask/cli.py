@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 import signal
 import sys
 import types
@@ -24,6 +25,9 @@ _debug = False
 
 def main() -> None:
     """Run the command line; a user's mistake ends it with exit code 1 and no traceback."""
+    # Threads that spin long for each other can stall where cores are shared (docs/results.md, "Waiting threads").
+    # PyTorch's OpenMP reads this as it loads, which is later.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     try:
         app()
     except (ValueError, OSError) as e:  # what the user gave; anything else is our fault and shows where
