@@ -8,12 +8,11 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
-import yaml
 
 from halfmask.config import nearest
+from halfmask.data.description import described, read_description
 from halfmask.data.formats import stem, suffix
 from halfmask.data.index import Case, Fault, Index
 
@@ -104,7 +103,7 @@ def _read_decathlon(root: Path) -> Index:
         for label in sorted((root / folder).glob("*")):
             if suffix(label) and not label.name.startswith(".") and label.resolve() not in listed:
                 faults.append(_orphan(label, f"list its image under 'training' in {file.name}"))
-    return _described(Index(root, tuple(cases), faults=tuple(faults)), about, file)
+    return described(Index(root, tuple(cases), faults=tuple(faults)), about, file)
 
 
 _CHANNEL = re.compile(r"^(?P<case>.+)_(?P<channel>\d{4})$")
@@ -113,7 +112,7 @@ _CHANNEL = re.compile(r"^(?P<case>.+)_(?P<channel>\d{4})$")
 def _read_folders(root: Path) -> Index:
     """images/ and labels/, the label with the name of its case."""
     labels = {stem(p): p for p in sorted((root / "labels").glob("*")) if suffix(p) and p.name[0] != "."}
-    return _with_description(_read_files(root / "images", labels))
+    return read_description(_read_files(root / "images", labels))
 
 
 def _read_files(folder: Path, labels: dict[str, Path], *, numbered: bool = True) -> Index:
@@ -175,85 +174,7 @@ def _read_table(file: Path) -> Index:
             label = file.parent / row["label"] if row.get("label") else None
             cases.append(Case(name, paths, label, row.get("group") or None, split, row.get("domain") or None))
     names = tuple(c.removeprefix("image_") for c in images) if images != ["image"] else ()
-    return _with_description(Index(file.parent, tuple(cases), names, faults=tuple(faults)))
-
-
-# ---------------------------------------------------------------------------- the description
-
-
-def _with_description(index: Index) -> Index:
-    """Read dataset.yaml beside the images, if there is one: channels, labels, regions, ignore."""
-    file = index.root / "dataset.yaml"
-    if not file.is_file():
-        return index
-    try:
-        about = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as e:
-        raise ValueError(f"{file} is no valid YAML: {e}") from e
-    if not isinstance(about, dict):
-        raise ValueError(f"{file}: expected a mapping with channels, labels, regions or ignore, got {about!r}")
-    known = {"channels", "labels", "regions", "ignore"}
-    if unknown := sorted(set(about) - known):
-        raise ValueError("\n".join(f"{file}: no key is called {k!r}; {nearest(k, known)}" for k in unknown))
-    return _described(index, about, file)
-
-
-def _described(index: Index, about: dict[str, Any], file: Path) -> Index:
-    """Labels as {"1": name} (Decathlon) or {name: 1} (nnU-Net), with lists for regions and "ignore"."""
-    labels: dict[str, int] = {}
-    regions: dict[str, tuple[int, ...]] = {}
-    channels = _channel_names(about, file)
-    ignore = about.get("ignore")
-    if ignore is not None and not isinstance(ignore, int):
-        raise ValueError(f"{file}: ignore must be a label value, got {ignore!r}")
-    for part in ("labels", "regions"):
-        if not isinstance(about.get(part) or {}, dict):
-            raise ValueError(
-                f"{file}: {part} must be a mapping such as {{background: 0, tumor: 1}}, got {about[part]!r}"
-            )
-    for key, value in (about.get("labels") or {}).items():
-        name, number = (value, key) if str(key).lstrip("-").isdigit() else (key, value)
-        if isinstance(number, list):
-            regions[str(name)] = tuple(_value(n, {}, f"{file}: labels: {name}") for n in number)
-        elif name == "ignore":
-            ignore = _value(number, {}, f"{file}: labels: ignore")
-        else:
-            labels[str(name)] = _value(number, {}, f"{file}: labels: {name}")
-    for name, parts in (about.get("regions") or {}).items():
-        if not isinstance(parts, list):
-            raise ValueError(f"{file}: regions: {name} must be a list of labels such as [1, 2], got {parts!r}")
-        regions[str(name)] = tuple(_value(n, labels, f"{file}: regions: {name}") for n in parts)
-    if len(set(labels.values())) < len(labels):
-        raise ValueError(f"{file}: two labels have one value: {labels}")
-    labels = dict(sorted(labels.items(), key=lambda item: (item[1] != 0, item[1])))
-    unknown = sorted({v for values in regions.values() for v in values} - set(labels.values()))
-    if unknown and labels:
-        raise ValueError(f"{file}: regions name the values {unknown}, which are no labels: {labels}")
-    return replace(index, channels=channels or index.channels, labels=labels, regions=regions, ignore=ignore)
-
-
-def _value(given: Any, labels: dict[str, int], where: str) -> int:
-    """A label's value, given as a whole number or by the label's name."""
-    if isinstance(given, str) and given in labels:
-        return labels[given]
-    try:
-        if not isinstance(given, bool) and int(given) == float(given):
-            return int(given)
-    except (TypeError, ValueError, OverflowError):
-        pass
-    names = f" or one of {', '.join(labels)}" if labels else ""
-    raise ValueError(f"{where}: expected a whole number{names}, got {given!r}")
-
-
-def _channel_names(about: dict[str, Any], file: Path) -> tuple[str, ...]:
-    """A list, or {"0": name} (Decathlon's modality, nnU-Net's channel_names)."""
-    key = next((k for k in ("channels", "modality", "channel_names") if about.get(k)), None)
-    names = about[key] if key else []
-    if isinstance(names, dict) and all(str(k).isdigit() for k in names):
-        names = [names[k] for k in sorted(names, key=int)]
-    if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
-        raise ValueError(f"{file}: {key} must be a list of names or a mapping {{0: name}}, got {names!r}")
-    return tuple(names)
+    return read_description(Index(file.parent, tuple(cases), names, faults=tuple(faults)))
 
 
 # ---------------------------------------------------------------------------- what holds for every layout

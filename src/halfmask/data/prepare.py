@@ -119,11 +119,11 @@ def _remembered(file: Path, sources: dict[str, str]) -> dict[str, Fingerprint]:
     """The fingerprints in fingerprint.json, those of test cases left out; none if any file has changed since."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-        if content["sources"] == sources:
-            return {name: _fingerprint(about) for name, about in content["cases"].items()}
+        if content["sources"] != sources:
+            return {}
+        return {name: _fingerprint(about) for name, about in content["cases"].items()}
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        pass  # none yet, or of another version
-    return {}
+        return {}  # none yet, or of another version
 
 
 def _measured(index: Index, executor: Executor | None) -> dict[str, Fingerprint]:
