@@ -176,7 +176,9 @@ def test_one_broken_image_keeps_no_other_from_its_mask(tmp_path):
     cases = [Case(n, (nifti(tmp_path / f"{n}.nii.gz", image, DIRECTIONS["RAS"]),)) for n in names]
     whole = cases[1].images[0].read_bytes()
     cases[1].images[0].write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "out").mkdir()
     nibabel.save(nibabel.Nifti1Image(np.stack([image, image], -1), np.eye(4)), cases[3].images[0])
+    nifti(tmp_path / "out" / "torn.nii.gz", egg.astype(np.uint8), DIRECTIONS["RAS"])  # of an earlier run
     with pytest.raises(ValueError, match="2 of 4 cases were not predicted") as told:
         predict_cases(cases, predictor(), tmp_path / "out")
     assert "case 'torn'" in str(told.value)

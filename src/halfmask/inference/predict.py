@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from halfmask.data.atomic import write_text
-from halfmask.data.formats import write_like
+from halfmask.data.formats import stem, suffix, write_like
 from halfmask.data.index import Case
 from halfmask.data.plan import Plan
 from halfmask.data.preprocess import Prepared, file_values, preprocess, read_case
@@ -93,6 +93,8 @@ def predict_cases(
             except ValueError as e:
                 failed.append(str(e))
                 say(f"failed: {e}")
+                for old in [p for p in out.iterdir() if suffix(p) and stem(p) == case.name]:
+                    old.unlink()  # another run's mask of this case would pass for this one's
             progress.advance()
     if failed:
         raise ValueError(f"{len(failed)} of {len(cases)} cases were not predicted:\n" + "\n".join(failed))
