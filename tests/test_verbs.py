@@ -104,3 +104,14 @@ def test_a_run_that_does_not_tell_its_cases_predicts(redrawn, tmp_path):
     del content["cases"]
     checkpoint.save(run / "last.pt", content)
     assert verbs.predict(run, split="test", out=tmp_path / "masks")
+
+
+def test_the_demo_goes_the_whole_way_and_goes_on(tmp_path, capsys):
+    """What it prints can be typed, and a second call takes up the runs of the first."""
+    for _ in range(2):
+        result = verbs.demo(out=tmp_path / "demo", subjects=11, steps=2)
+        assert list(result.columns) == ["supervised", "mean_teacher"]
+        assert len(result) == 6
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("$ halfmask train")]
+    assert [line.endswith(" --resume") for line in told] == [False, False, True, True]
+    assert "--set network.width=16" in told[0]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from halfmask.data.batch import Batch, Images
+from halfmask.data.batch import Batch
 from halfmask.learning.clock import Clock
 from halfmask.learning.minimize import Minimize
 from halfmask.learning.recipe import Recipe
@@ -44,9 +44,6 @@ class Method(nn.Module):
 
     def begin(self, cases: Sequence[str]) -> None:
         """Learn the names of the unlabeled cases, for a method that keeps something of each."""
-
-    def sweep(self, batches: Iterable[Images]) -> None:
-        """See the whole unlabeled set once an epoch, unaugmented, for a method that clusters or tables it."""
 
     def optimizers(self, default: Callable[..., Optimizer]) -> dict[str, Optimizer]:
         """One optimizer for each network that learns, under the network's attribute name."""

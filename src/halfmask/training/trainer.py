@@ -91,7 +91,8 @@ class Trainer:
         steps, recipe = self._steps, self.run.recipe
         journal = Journal(self.out / "journal.jsonl", resumed_at=self.step)
         rate = RATES[recipe.schedule or "poly"]
-        saved = started = time.monotonic() - self.seconds
+        saved = time.monotonic()
+        started = saved - self.seconds
         try:
             with Interrupt() as interrupt, Progress(self.run.method, steps, done=self.step) as progress:
                 for batch in self.loader.batches(self.step, steps):

@@ -31,11 +31,11 @@ def demo(
 
     def told(verb: Any, *arguments: object, **options: Any) -> Any:
         """Call a verb, and print it as it could be typed."""
-        flags = [
-            f"--{k.replace('_', '-')} {shlex.quote(str(v))}" for k, v in options.items() if not isinstance(v, list)
-        ]
-        flags += [f"--{k} {shlex.quote(str(each))}" for k, v in options.items() if isinstance(v, list) for each in v]
-        print(f"\n$ halfmask {verb.__name__} {' '.join(map(str, arguments))} {' '.join(flags)}", flush=True)
+        words = [verb.__name__, *map(str, arguments)]
+        for name, value in options.items():
+            for each in value if isinstance(value, list) else [value]:
+                words += [f"--{name}"] if each is True else [f"--{name}", str(each)]
+        print(f"\n$ halfmask {shlex.join(words)}", flush=True)
         return verb(*arguments, **options)
 
     if subjects < 11:
