@@ -50,17 +50,6 @@ def read(path: Path) -> tuple[np.ndarray, Grid]:
         raise ValueError(f"{path} cannot be read: {_reason(e)}") from e
 
 
-def read_grid(path: Path) -> Grid:
-    """The grid alone, without reading the voxels. Raises like `read`."""
-    try:
-        if suffix(path) in NIFTI:
-            image: Any = nibabel.load(path)
-            return _nifti_grid(image.shape, image.affine)
-        return _itk_grid(_itk_header(path), path)
-    except _BROKEN as e:
-        raise ValueError(f"{path} cannot be read: {_reason(e)}") from e
-
-
 def write_like(path: Path, array: np.ndarray, like: Path) -> Path:
     """Write an array (*spatial) in the format, geometry and header of the image ``like``, atomically.
 
