@@ -5,6 +5,7 @@ import hashlib
 import os
 from pathlib import Path
 
+import h5py
 import nibabel
 import numpy as np
 
@@ -86,3 +87,24 @@ def stored(folder, image, label=None, mean=None, sd=None):
     frame = Frame(Grid(shape, np.eye(4)), "RAS", tuple((0, n) for n in shape), shape, None)
     write_case(folder, Prepared(image, label, np.asarray(mean), np.asarray(sd), frame), key="key")
     return StoredCase(folder)
+
+
+def h5(path, image=None, label=None):
+    """Write arrays as the public benchmarks do."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with h5py.File(path, "w") as file:
+        for name, array in {"image": image, "label": label}.items():
+            if array is not None:
+                file.create_dataset(name, data=array, compression="gzip")
+    return path
+
+
+def blob(rng, shape, classes=2):
+    """An image of one brighter ellipsoid and its label, with a shell as the next class if there are three."""
+    center = rng.uniform(0.4, 0.6, len(shape))
+    place = np.meshgrid(*[(np.arange(n) + 0.5) / n - c for n, c in zip(shape, center, strict=True)], indexing="ij")
+    distance = sum(p**2 for p in place)
+    label = (distance < 0.09).astype(np.uint8)
+    if classes > 2:
+        label[distance < 0.03] = 2
+    return (100 + 50 * label + rng.normal(0, 10, shape)).astype(np.float32), label

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made import digests, nifti
+from made import digests, h5, nifti
+from PIL import Image
 
 from halfmask.data.check import check, examine
 from halfmask.data.fingerprint import fingerprint
@@ -290,9 +291,9 @@ def test_complex_numbers_are_no_image(tmp_path):
 
 
 def test_an_error_in_the_checking_of_one_case_does_not_hide_the_others(tmp_path, monkeypatch):
-    from halfmask.data import check as module
+    from halfmask.data import check_case as module
 
-    def fail(image, label, grid, ignore):
+    def fail(*args, **kwargs):
         raise MemoryError("too large")
 
     made = make(tmp_path, "folders")
@@ -321,3 +322,38 @@ def test_names_that_look_grouped(tmp_path, names, grouped):
     assert [f.severity for f in found] == ["warning"] * grouped
     assert not grouped or ("look like several scans" in found[0].what and "--group" in found[0].remedy)
     assert check(read_index(tmp_path, group="^.*")) == [], "told how they are grouped, it is content"
+
+
+def test_what_was_left_out_in_reading_is_told_once(tmp_path):
+    """Alpha of two images in one warning, a label of three equal channels in another; of h5 files the spacing."""
+    rng = np.random.default_rng(0)
+    for name in "ab":
+        colors = rng.integers(0, 255, (8, 9, 4)).astype(np.uint8)
+        (tmp_path / "images").mkdir(exist_ok=True)
+        Image.fromarray(colors).save(tmp_path / "images" / f"{name}.png")
+    (tmp_path / "labels").mkdir()
+    Image.fromarray(np.dstack([np.eye(8, 9, dtype=np.uint8)] * 3)).save(tmp_path / "labels" / "a.png")
+    index = read_index(tmp_path)
+    found = check(index)
+    assert [(f.severity, f.case, f.what) for f in found] == [
+        ("warning", "", "2 files, a.png the first: each has an alpha channel, which is left out"),
+        ("warning", "a", "is a color picture of three equal channels, of which one is read"),
+    ]
+    assert examine(index)["a"].channels == 3
+    for name in "ab":
+        h5(tmp_path / "h5" / f"{name}.h5", rng.normal(size=SHAPE), rng.integers(0, 2, SHAPE))
+    (fault,) = check(read_index(tmp_path / "h5"))
+    assert "2 files, a.h5 the first: each says nothing of its spacing" in fault.what
+
+
+def test_faults_of_h5_files(tmp_path):
+    """A label that does not fit the image in its own file, and slices among volumes."""
+    rng = np.random.default_rng(0)
+    h5(tmp_path / "a.h5", rng.normal(size=SHAPE), rng.integers(0, 2, (6, 5, 3)))
+    h5(tmp_path / "b.h5", rng.normal(size=SHAPE), rng.integers(0, 2, SHAPE))
+    h5(tmp_path / "c.h5", rng.normal(size=SHAPE[1:]), rng.integers(0, 2, SHAPE[1:]))
+    errors = [(f.case, f.what) for f in check(read_index(tmp_path)) if f.severity == "error"]
+    assert errors == [
+        ("a", "has shape (6, 5, 3), the image in it has (6, 5, 4)"),
+        ("", "mixes 1 pictures ('c', …) and 1 scans ('b', …)"),
+    ]

@@ -1,14 +1,18 @@
 import gzip
+import struct
+import zlib
 
+import h5py
 import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made import nifti, only_errors_that_name, random_affine
+from made import h5, nifti, only_errors_that_name, random_affine
+from PIL import Image
 
-from halfmask.data.formats import read, stem, suffix, write_like
+from halfmask.data.formats import own_label, read, read_noted, stem, suffix, write_like
 
 SHAPE = (5, 6, 7)
 AFFINES = {
@@ -32,8 +36,8 @@ def same_place(one, other):
 def test_names():
     from pathlib import Path
 
-    assert [suffix(Path(n)) for n in ("a.b.nii.gz", "A.NII", "x.PNG", "a.txt", "nii.gz")] == [
-        ".nii.gz", ".nii", ".png", "", "",
+    assert [suffix(Path(n)) for n in ("a.b.nii.gz", "A.NII", "x.PNG", "a.txt", "nii.gz", "a.h5")] == [
+        ".nii.gz", ".nii", ".png", "", "", ".h5",
     ]  # fmt: skip
     assert stem(Path("p.1_a.nii.gz")) == "p.1_a"
 
@@ -130,8 +134,6 @@ def test_itk_reads_the_same_geometry_from_the_same_file(tmp_path_factory, seed, 
 )
 @pytest.mark.parametrize("color", [False, True])
 def test_pictures(tmp_path, ending, mask, color):
-    if ending == ".bmp" and not color:
-        pytest.skip("ITK reads gray BMP as color")
     rng = np.random.default_rng(0)
     source = rng.integers(0, 255, (10, 16, 3) if color else (10, 16)).astype(np.uint8)
     written = sitk.GetImageFromArray(source, isVector=color)
@@ -177,6 +179,203 @@ def test_a_tiff_of_many_pages_is_a_scan(tmp_path):
     assert own.apart(grid) == 0
 
 
+def itk_image(array, affine, *, vector):
+    """(C, *spatial) as ITK's image of components or of four axes, at the place that nibabel's affine says."""
+    image = sitk.GetImageFromArray(np.transpose(array, (3, 2, 1, 0) if vector else (0, 3, 2, 1)), isVector=vector)
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    direction = np.eye(3 if vector else 4)
+    direction[:3, :3] = affine[:3, :3] / spacing
+    more = [] if vector else [1.0]
+    image.SetSpacing([*spacing, *more])
+    image.SetOrigin([*affine[:3, 3], *more])
+    image.SetDirection(direction.ravel())
+    return image
+
+
+@pytest.mark.parametrize("ending", [".nrrd", ".nhdr", ".mha", ".mhd"])
+@pytest.mark.parametrize("vector", [True, False])
+@pytest.mark.parametrize("way", AFFINES)
+def test_channels_of_itk_files(tmp_path, ending, vector, way):
+    """As components of each voxel, or along a fourth axis; the mask has the place of the three others."""
+    array, file = voxels(np.int16, 2), tmp_path / f"image{ending}"
+    sitk.WriteImage(itk_image(array, AFFINES[way], vector=vector), str(file))
+    image, grid = read(file)
+    np.testing.assert_array_equal(image, array)
+    np.testing.assert_allclose(grid.affine, AFFINES[way], atol=1e-4)
+    label = voxels(np.uint8, seed=1)
+    out = write_like(tmp_path / "mask", label, file)
+    back, own = read(out)
+    np.testing.assert_array_equal(back[0], label)
+    assert own.shape == grid.shape and own.apart(grid) < 1e-3
+    same_place(out, nifti(tmp_path / "same.nii", label, AFFINES[way]))
+
+
+def test_a_nrrd_whose_last_axis_is_a_list(tmp_path):
+    """As 3D Slicer writes sequences: the list may be any axis."""
+    array = voxels(np.int16, 2)
+    header = (
+        "NRRD0004\ntype: short\ndimension: 4\nspace: left-posterior-superior\nsizes: 5 6 7 2\n"
+        "space directions: (1,0,0) (0,2,0) (0,0,3) none\nkinds: domain domain domain list\n"
+        "endian: little\nencoding: raw\nspace origin: (1,2,3)\n\n"
+    )
+    (tmp_path / "list.nrrd").write_bytes(header.encode() + np.transpose(array, (0, 3, 2, 1)).astype("<i2").tobytes())
+    image, grid = read(tmp_path / "list.nrrd")
+    np.testing.assert_array_equal(image, array)
+    assert grid.spacing == (1, 2, 3)
+
+
+def test_a_fourth_axis_turned_into_the_others_is_refused(tmp_path):
+    image = sitk.GetImageFromArray(voxels(np.int16, 2), isVector=False)
+    turn = np.eye(4)
+    turn[2:, 2:] = [[0.6, -0.8], [0.8, 0.6]]
+    image.SetDirection(turn.ravel())
+    sitk.WriteImage(image, str(tmp_path / "turned.mha"))
+    with pytest.raises(ValueError, match="its fourth axis is turned"):
+        read(tmp_path / "turned.mha")
+
+
+RNG = np.random.default_rng(7)
+GRAY = RNG.integers(0, 256, (10, 16)).astype(np.uint8)
+COLOR = RNG.integers(0, 256, (10, 16, 3)).astype(np.uint8)
+INDEX = RNG.integers(0, 3, (10, 16)).astype(np.uint8)
+PALETTE = np.array([[0, 0, 0], [255, 0, 10], [0, 255, 20]], np.uint8)
+
+
+def palette(**options):
+    picture = Image.fromarray(INDEX).convert("P")
+    picture.putpalette(PALETTE.ravel().tolist())
+    picture.putdata(INDEX.ravel().tolist())
+    picture.info |= options
+    return picture
+
+
+PICTURES = {  # what Pillow writes, what it shows as an image (height, width, C), what as a label, alpha
+    "gray": (Image.fromarray(GRAY), GRAY[..., None], GRAY, False),
+    "gray 16": (Image.fromarray(GRAY.astype(np.uint16) * 200), GRAY[..., None].astype(np.uint16) * 200, None, False),
+    "gray alpha": (Image.fromarray(np.dstack([GRAY, GRAY[::-1]])), GRAY[..., None], GRAY, True),
+    "color": (Image.fromarray(COLOR), COLOR, None, False),
+    "color alpha": (Image.fromarray(np.dstack([COLOR, GRAY])), COLOR, None, True),
+    "gray as color": (Image.fromarray(np.dstack([GRAY] * 3)), np.dstack([GRAY] * 3), GRAY, False),
+    "palette": (palette(), PALETTE[INDEX], INDEX, False),
+    "two values": (Image.fromarray(GRAY > 99), (GRAY > 99)[..., None] * 255, (GRAY > 99) * 255, False),
+    "CMYK": (Image.fromarray(np.dstack([COLOR, 0 * GRAY])).convert("RGB").convert("CMYK"), COLOR, None, False),
+}  # fmt: skip
+CANNOT = {(".bmp", "gray 16"), (".bmp", "gray alpha"), (".bmp", "CMYK"), (".png", "CMYK")}
+
+
+@pytest.mark.parametrize("ending", [".png", ".tif", ".bmp"])
+@pytest.mark.parametrize("kind", PICTURES)
+def test_kinds_of_pictures(tmp_path, ending, kind):
+    if (ending, kind) in CANNOT:
+        pytest.skip("there is no such file")
+    picture, shown, label, alpha = PICTURES[kind]
+    file = tmp_path / f"picture{ending}"
+    picture.save(file)
+    image, grid, notes = read_noted(file)
+    np.testing.assert_array_equal(image[:, 0], np.moveaxis(shown, -1, 0))
+    assert (grid.shape, grid.scan, grid.spacing) == ((1, 10, 16), False, (1, 1, 1))
+    assert [("alpha" in note.what) for note in notes] == [True] * (alpha and ending != ".bmp"), "there it is padding"
+    if label is not None:
+        values, own, notes = read_noted(file, label=True)
+        np.testing.assert_array_equal(values, label[None, None])
+        assert own.apart(grid) == 0
+        assert any("three equal channels" in note.what for note in notes) == (kind == "gray as color")
+    mask = write_like(tmp_path / "mask", INDEX[None], file)
+    assert mask.name == "mask.png"
+    np.testing.assert_array_equal(np.asarray(Image.open(mask)), INDEX)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("ending", [".png", ".tif"])
+def test_16_bit_colors_keep_all_their_bits(tmp_path, ending, channels):
+    """Pillow would halve them; two channels it does not write, four are colors with alpha."""
+    if (ending, channels) == (".png", 2):
+        pytest.skip("ITK does not write it")
+    array = RNG.integers(0, 65536, (10, 16, channels)).astype(np.uint16)
+    source = sitk.GetImageFromArray(array if channels > 1 else array[..., 0], isVector=channels > 1)
+    sitk.WriteImage(source, str(tmp_path / f"picture{ending}"))
+    image, _, notes = read_noted(tmp_path / f"picture{ending}")
+    np.testing.assert_array_equal(image[:, 0], np.moveaxis(array[..., : 3 if channels == 4 else channels], -1, 0))
+    assert len(notes) == (channels == 4)
+
+
+def test_a_palette_with_a_transparent_color(tmp_path):
+    palette().save(tmp_path / "clear.png", transparency=0)
+    image, _, (note,) = read_noted(tmp_path / "clear.png")
+    np.testing.assert_array_equal(image[:, 0], np.moveaxis(PALETTE[INDEX], -1, 0))
+    assert "alpha" in note.what
+    label, _, notes = read_noted(tmp_path / "clear.png", label=True)
+    np.testing.assert_array_equal(label[0, 0], INDEX)
+    assert notes == ()
+
+
+def test_16_bit_gray_with_alpha_is_refused_rather_than_cut(tmp_path):
+    """Neither ITK nor Pillow reads it whole, so a PNG of one is made by hand."""
+    chunk = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in RNG.integers(0, 65536, (10, 16, 2)))
+    head = struct.pack(">IIBBBBB", 16, 10, 16, 4, 0, 0, 0)
+    content = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    (tmp_path / "deep.png").write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+    with pytest.raises(ValueError, match="16-bit gray with alpha"):
+        read(tmp_path / "deep.png")
+
+
+@pytest.mark.parametrize("kind", ["gray", "palette", "two values"])
+def test_pages_of_a_tiff_are_slices(tmp_path, kind):
+    picture, shown, label, _ = PICTURES[kind]
+    flipped = picture.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
+    picture.save(tmp_path / "stack.tif", save_all=True, append_images=[flipped, picture])
+    (image, grid), (values, own) = read(tmp_path / "stack.tif"), read(tmp_path / "stack.tif", label=True)
+    assert grid.shape == (16, 10, 3) and grid.scan and own.apart(grid) == 0
+    for page, rows in enumerate((slice(None), slice(None, None, -1), slice(None))):
+        np.testing.assert_array_equal(np.transpose(image[..., page]), shown[rows])
+        np.testing.assert_array_equal(values[0, ..., page].T, label[rows])
+    out = write_like(tmp_path / "mask", values[0].astype(np.uint8), tmp_path / "stack.tif")
+    back, own = read(out, label=True)
+    np.testing.assert_array_equal(back, values)
+    assert out.name == "mask.tiff" and own.apart(grid) == 0
+
+
+@pytest.mark.parametrize("shape", [(10, 16), SHAPE])
+@pytest.mark.parametrize("channels", [None, "first", "last"])
+def test_h5(tmp_path, shape, channels):
+    """The label tells whether an axis is one of channels, and which."""
+    label = RNG.integers(0, 3, shape).astype(np.uint8)
+    array = RNG.normal(size=(2, *shape) if channels else shape)
+    file = h5(tmp_path / "case.h5", np.moveaxis(array, 0, -1) if channels == "last" else array, label)
+    image, grid, notes = read_noted(file)
+    full = (1, *shape) if len(shape) == 2 else shape
+    np.testing.assert_array_equal(image, array.astype(np.float32).reshape(-1, *full))
+    assert (grid.shape, grid.scan) == (full, len(shape) == 3)
+    np.testing.assert_array_equal(grid.affine, np.eye(4))
+    assert [("1 mm" in note.what) for note in notes] == [True] * grid.scan
+    values, own = read(file, label=True)
+    np.testing.assert_array_equal(values, label.reshape(1, *full))
+    assert own.shape == grid.shape and own.apart(grid) == 0 and own_label(file) == file
+
+    out = write_like(tmp_path / "out" / "mask", values[0], file)
+    with h5py.File(out) as written:
+        assert list(written) == ["label"] and written["label"].compression == "gzip"
+        np.testing.assert_array_equal(written["label"], label)
+    np.testing.assert_array_equal(read(out, label=True)[0], values)
+    probability = write_like(tmp_path / "out" / "map", image[0], file)
+    np.testing.assert_array_equal(read(probability)[0][0], image[0])
+
+
+def test_h5_that_cannot_be_read(tmp_path):
+    alone = h5(tmp_path / "alone.h5", np.zeros((4, 5)))
+    assert own_label(alone) is None and own_label(tmp_path / "missing.h5") is None
+    with pytest.raises(ValueError, match=r"alone.h5 .* no data set 'label' .* it has 'image'"):
+        read(alone, label=True)
+    with pytest.raises(ValueError, match=r"\(2, 3, 4, 5\) is no image's; 2 or 3 axes"):
+        read(h5(tmp_path / "four.h5", np.zeros((2, 3, 4, 5))))
+    with pytest.raises(ValueError, match="not real numbers"):
+        read(h5(tmp_path / "complex.h5", np.zeros((4, 5), complex)))
+    with pytest.raises(ValueError, match="it has nothing"):
+        read(h5(tmp_path / "empty.h5"))
+
+
 def broken(folder):
     """Files that are none, by the reason."""
     whole = nifti(folder / "whole.nii.gz", np.random.default_rng(0).normal(size=(20, 20, 20))).read_bytes()
@@ -194,11 +393,13 @@ def broken(folder):
         "gzipped_text.nii.gz": gzip.compress(b"patient;age\n" * 100),
         "text.mha": b"patient;age\n",
         "text.jpg": b"patient;age\n",
+        "text.h5": b"patient;age\n",
+        "truncated.h5": h5(folder / "whole.h5", np.zeros((20, 20, 20))).read_bytes()[:1500],
         "no_type.nii": flat[:70] + b"\x4d\x01" + flat[72:],
     }
     for name, data in content.items():
         (folder / name).write_bytes(data)
-    return [folder / n for n in (*content, "missing.nii.gz", "missing.png", "missing.nrrd")]
+    return [folder / n for n in (*content, "missing.nii.gz", "missing.png", "missing.nrrd", "missing.h5")]
 
 
 def test_what_is_no_image_is_refused_by_name(tmp_path):

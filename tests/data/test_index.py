@@ -2,11 +2,12 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made import only_errors_that_name
+from made import h5, only_errors_that_name
 
 from halfmask.data.layouts import read_images, read_index
 
@@ -52,11 +53,167 @@ def test_decathlon(tmp_path):
 
 
 def test_nnunet_labels_regions_and_ignore(tmp_path):
-    labels = {"background": 0, "whole": [1, 2], "core": [2], "ignore": 3, "edema": 1, "necrosis": 2}
+    """Where one entry is a list every one is a region, as in nnU-Net; what only regions name gets a name."""
+    labels = {"background": 0, "whole": [1, 2, 3], "core": [2, 3], "ignore": 4, "enhancing": 3}
     index = read_index(decathlon(tmp_path, labels=labels, channel_names=["T1"]))
-    assert index.labels == {"background": 0, "edema": 1, "necrosis": 2}
+    assert index.labels == {"background": 0, "label 1": 1, "label 2": 2, "enhancing": 3}
+    assert index.regions == {"whole": (1, 2, 3), "core": (2, 3), "enhancing": (3,)}
+    assert (index.ignore, index.channels) == (4, ("T1",))
+
+
+def test_labels_beside_regions_of_their_own(tmp_path):
+    """Labels all single, regions under their own key by name or value: only the latter are regions."""
+    about = {"labels": {"background": 0, "edema": 1, "core": 2}, "regions": {"whole": ["edema", 2], "core": [2]}}
+    index = read_index(decathlon(tmp_path, **about))
+    assert (list(index.labels), index.regions) == (["background", "edema", "core"], {"whole": (1, 2), "core": (2,)})
+
+
+def nnunet(root, **about):
+    root.mkdir(exist_ok=True)
+    about = {"channel_names": {"0": "T1"}, "labels": {"background": 0, "tumor": 1}, "file_ending": ".nii.gz", **about}
+    (root / "dataset.json").write_text(json.dumps(about))
+    return root
+
+
+def told(index):
+    """Severity and case of each fault, and what is told."""
+    return [(f.severity, f.case, f.what) for f in index.faults]
+
+
+def test_nnunet_raw(tmp_path):
+    """Training images without a label are unlabeled, test images may have one; one channel too has its number."""
+    touch(tmp_path, "imagesTr/a_0000.nii.gz", "imagesTr/b_2_0000.nii.gz", "imagesTs/c_0000.nii.gz",
+          "imagesTs/d_0000.nii.gz", "labelsTr/a.nii.gz", "labelsTs/d.nii.gz", "imagesTr/._a_0000.nii.gz")  # fmt: skip
+    labels = {"background": 0, "whole": [1, 2], "core": [2], "ignore": 3}
+    index = read_index(nnunet(tmp_path, labels=labels, numTraining=1))
+    assert shown(index) == {
+        "a": (["a_0000.nii.gz"], "a.nii.gz"),
+        "b_2": (["b_2_0000.nii.gz"], None),
+        "c": (["c_0000.nii.gz"], None),
+        "d": (["d_0000.nii.gz"], "d.nii.gz"),
+    }
+    assert [c.split for c in index.cases] == [None, None, "test", "test"]
+    assert (index.channels, index.ignore, index.faults) == (("T1",), 3, ())
     assert index.regions == {"whole": (1, 2), "core": (2,)}
-    assert (index.ignore, index.channels) == (3, ("T1",))
+    assert [c.name for c in read_images(tmp_path, channels=1)] == list(index._by_name)
+    assert [c.name for c in read_images(tmp_path / "imagesTs", channels=1)] == ["c", "d"], "as nnU-Net predicts it"
+
+
+def test_nnunet_raw_with_faults(tmp_path):
+    touch(tmp_path, *(f"imagesTr/{n}.png" for n in ("a_0000", "a_0001", "b_0000", "c", "c_0001", "d_0000.nii")))
+    touch(tmp_path, "labelsTr/a.png", "labelsTr/e.png", "labelsTs/f.png", "imagesTr/g_0000.nii.gz")
+    index = read_index(nnunet(tmp_path, file_ending=".png", numTraining=7))
+    assert told(index) == [
+        ("warning", "", "1 image files do not end in '.png' and are left out"),
+        ("error", "c", "has no channel number"),
+        ("error", "d_0000.nii", "has no channel number"),
+        ("error", "b", "channel 0001 is missing; other cases have 2 channels"),
+        ("error", "d_0000.nii", "channel 0001 is missing; other cases have 2 channels"),
+        ("error", "e", "is a label without an image"),
+        ("error", "f", "is a label without an image"),
+        ("warning", "", "numTraining is 7, 4 training cases lie there, 1 of them with a label"),
+    ]
+
+
+def test_nnunet_maps_cases_to_files(tmp_path):
+    data = {"a": {"images": ["x/a.nii", "/abs/b.nii"], "label": "y.nii"}, "b": {"images": ["c.nii", "d.nii"]}, "c": 3}
+    touch(tmp_path, "imagesTs/t_0000.nii.gz", "imagesTs/t_0001.nii.gz", "imagesTr/not_mapped_0000.nii.gz")
+    index = read_index(nnunet(tmp_path, dataset=data))
+    assert index["a"].images == (tmp_path / "x/a.nii", Path("/abs/b.nii")) and index["a"].label == tmp_path / "y.nii"
+    assert index["b"].label is None and index["t"].split == "test" and len(index["t"].images) == 2
+    assert len(index.cases) == 3 and told(index) == [("error", "c", "'dataset' maps it to 3")]
+
+
+def test_nnunet_first_version(tmp_path):
+    """The list names CASE.nii.gz where CASE_0000.nii.gz lies."""
+    touch(tmp_path, *(f"imagesTr/{n}.nii.gz" for n in ("a_0000", "a_0001", "b_0000", "b_0001")), "labelsTr/b.nii.gz")
+    touch(tmp_path, "imagesTs/t_0000.nii.gz", "imagesTs/t_0001.nii.gz")
+    case = lambda name: {"image": f"./imagesTr/{name}.nii.gz", "label": f"./labelsTr/{name}.nii.gz"}
+    about = {"modality": {"0": "T1", "1": "T2"}, "test": ["./imagesTs/t.nii.gz"]}
+    index = read_index(decathlon(tmp_path, training=[case("a"), case("b")], **about))
+    assert shown(index) == {
+        "a": (["a_0000.nii.gz", "a_0001.nii.gz"], "a.nii.gz"),
+        "b": (["b_0000.nii.gz", "b_0001.nii.gz"], "b.nii.gz"),
+        "t": (["t_0000.nii.gz", "t_0001.nii.gz"], None),
+    }
+    assert index.faults == ()
+    (tmp_path / "imagesTr/b_0001.nii.gz").unlink()
+    assert told(read_index(tmp_path)) == [("error", "b", "channel 0001 is missing; other cases have 2 channels")]
+
+
+def acdc(root, names, folder="data", **lists):
+    """Files of two slices each, and the lists as text."""
+    for name in names:
+        h5(root / folder / f"{name}.h5", np.zeros((2, 4, 5)), np.zeros((2, 4, 5)))
+    for name, text in lists.items():
+        (root / f"{name}.list").write_text(text)
+    return root
+
+
+def test_lists_of_h5_files(tmp_path):
+    """As in SSL4MIS: names with or without .h5, blank lines, carriage returns."""
+    acdc(tmp_path, "abcd", train="a.h5\r\n\r\nb\r\n", val="c\n", test="\ufeffd\n\n")
+    h5(tmp_path / "data/b.h5", np.zeros((2, 4, 5)))
+    h5(tmp_path / "data/slices/a_slice_0.h5", np.zeros((4, 5)), np.zeros((4, 5)))
+    (tmp_path / "train_slices.list").write_text("a_slice_0\n")
+    index = read_index(tmp_path)
+    assert [(c.name, c.split) for c in index.cases] == [("a", "train"), ("b", "train"), ("c", "val"), ("d", "test")]
+    assert index["a"].images == (tmp_path / "data/a.h5",) and index["a"].label == tmp_path / "data/a.h5"
+    assert index["b"].label is None, "its file holds none"
+    assert index.faults == ()
+
+
+def test_lists_of_slices(tmp_path):
+    """Where only slices are listed for training, volumes listed for validation and testing become their slices."""
+    acdc(tmp_path, ("v1", "t1"), train_slices="p1_slice_1\np2_slice_3\n", val="v1\n", test="t1.h5\n")
+    for name in ("p1_slice_1", "p2_slice_3", "v1_slice_1", "t1_slice_1", "t1_slice_2", "t11_slice_1"):
+        h5(tmp_path / f"data/slices/{name}.h5", np.zeros((4, 5)), np.zeros((4, 5)))
+    index = read_index(tmp_path, group=r"^[a-z]\d+")
+    assert [(c.name, c.split, c.group) for c in index.cases] == [
+        ("p1_slice_1", "train", "p1"), ("p2_slice_3", "train", "p2"), ("v1_slice_1", "val", "v1"),
+        ("t1_slice_1", "test", "t1"), ("t1_slice_2", "test", "t1"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("folder", ["", "2018LA_Seg_Training Set"])
+def test_lists_of_folders(tmp_path, folder):
+    """As in UA-MT, the left atrium."""
+    for name in "AB":
+        h5(tmp_path / folder / name / "mri_norm2.h5", np.zeros((2, 4, 5)), np.zeros((2, 4, 5)))
+    (tmp_path / "train.list").write_text("A\n")
+    (tmp_path / "test.list").write_text("B/mri_norm2.h5\n")
+    index = read_index(tmp_path)
+    file = tmp_path / folder / "A" / "mri_norm2.h5"
+    assert (index["A"].images, index["A"].label, index["B"].split) == ((file,), file, "test")
+
+
+def test_lists_that_are_wrong(tmp_path):
+    acdc(tmp_path, "ab", train="a\n\nb\nlost\na\n", test="b\n")
+    index = read_index(tmp_path)
+    assert [c.name for c in index.cases] == ["a", "b"]
+    assert [
+        (f.severity, f.case, Path(f.file).name, f.what.removesuffix(f" in {tmp_path} or a folder in it"))
+        for f in index.faults
+    ] == [
+        ("error", "lost", "train.list", "train.list, line 4: there is neither lost.h5 nor lost/mri_norm2.h5"),
+        ("error", "a", "train.list", "train.list, line 5 names it again, after train.list, line 1"),
+        ("error", "b", "test.list", "test.list, line 1 names it again, after train.list, line 3"),
+    ]
+
+
+def test_loose_h5_files(tmp_path):
+    acdc(tmp_path, "ab", folder="")
+    h5(tmp_path / "c.h5", np.zeros((2, 4, 5)))
+    (tmp_path / "broken.h5").write_text("none")
+    index = read_index(tmp_path)
+    assert [(c.name, c.label is not None) for c in index.cases] == [
+        ("a", True), ("b", True), ("broken", False), ("c", False),
+    ]  # fmt: skip
+    (tmp_path / "images").mkdir()
+    (tmp_path / "a.h5").rename(tmp_path / "images" / "a.h5")
+    assert read_index(tmp_path)["a"].label == tmp_path / "images" / "a.h5"
+    (tmp_path / "cases.csv").write_text("case,image\nx,images/a.h5\ny,c.h5\n")
+    assert [c.label is not None for c in read_index(tmp_path).cases] == [True, False]
 
 
 def test_a_folder(tmp_path):
@@ -134,6 +291,9 @@ def test_what_cannot_be_a_layout(tmp_path):
     ("file", "content", "told"),
     [
         ("dataset.json", "{", "is no valid JSON"),
+        ("dataset.json", '{"labels": {}}', "a list 'training', a mapping 'dataset' or a folder imagesTr"),
+        ("dataset.json", '{"dataset": ["a.nii"]}', "a mapping of cases under 'dataset'"),
+        ("dataset.json", '{"dataset": {}, "file_ending": ".npy"}', "file_ending must be one of .nii.gz, .nii, "),
         ("dataset.json", "[]", "a list 'training'"),
         ("dataset.json", '{"training": []}', "holds no case"),
         ("dataset.json", '{"training": ["a.nii"], "labels": [1]}', "labels must be a mapping"),
@@ -175,7 +335,8 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["0", "a", "image", "label"]), inner),
     max_leaves=6,
 )
-KEYS = st.sampled_from(["training", "test", "unlabeled", "labels", "modality", "channel_names", "regions", "ignore"])
+KEYS = st.sampled_from(["training", "test", "unlabeled", "labels", "modality", "channel_names", "regions", "ignore",
+                        "dataset", "file_ending", "numTraining"])  # fmt: skip
 
 
 @settings(max_examples=200, deadline=None)

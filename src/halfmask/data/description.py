@@ -30,7 +30,11 @@ def read_description(index: Index) -> Index:
 
 
 def described(index: Index, about: dict[str, Any], file: Path) -> Index:
-    """Labels as {"1": name} (Decathlon) or {name: 1} (nnU-Net), with lists for regions and "ignore"."""
+    """Labels as {"1": name} (Decathlon) or {name: 1} (nnU-Net), where "ignore" is none and a list is a region.
+
+    Among lists a single value is a region too, as in nnU-Net: {background: 0, tumor: [1, 2], core: 2}. Values that
+    only regions name are called after their number.
+    """
     labels: dict[str, int] = {}
     regions: dict[str, tuple[int, ...]] = {}
     channels = _channel_names(about, file)
@@ -42,14 +46,21 @@ def described(index: Index, about: dict[str, Any], file: Path) -> Index:
             raise ValueError(
                 f"{file}: {part} must be a mapping such as {{background: 0, tumor: 1}}, got {about[part]!r}"
             )
-    for key, value in (about.get("labels") or {}).items():
+    told = about.get("labels") or {}
+    by_region = any(isinstance(value, list) for value in told.values())
+    for key, value in told.items():
         name, number = (value, key) if str(key).lstrip("-").isdigit() else (key, value)
-        if isinstance(number, list):
-            regions[str(name)] = tuple(_value(n, {}, f"{file}: labels: {name}") for n in number)
-        elif name == "ignore":
-            ignore = _value(number, {}, f"{file}: labels: ignore")
-        else:
-            labels[str(name)] = _value(number, {}, f"{file}: labels: {name}")
+        numbers = number if isinstance(number, list) else [number]
+        values = tuple(_value(n, {}, f"{file}: labels: {name}") for n in numbers)
+        if name == "ignore":
+            if len(values) != 1:
+                raise ValueError(f"{file}: labels: ignore must be one value, got {number!r}")
+            (ignore,) = values
+            continue
+        if by_region and values != (0,):
+            regions[str(name)] = values
+        if not isinstance(number, list):
+            labels[str(name)] = values[0]
     for name, parts in (about.get("regions") or {}).items():
         if not isinstance(parts, list):
             raise ValueError(f"{file}: regions: {name} must be a list of labels such as [1, 2], got {parts!r}")
@@ -57,6 +68,9 @@ def described(index: Index, about: dict[str, Any], file: Path) -> Index:
     if len(set(labels.values())) < len(labels):
         raise ValueError(f"{file}: two labels have one value: {labels}")
     labels = dict(sorted(labels.items(), key=lambda item: (item[1] != 0, item[1])))
+    if by_region:
+        unnamed = sorted({v for values in regions.values() for v in values} - set(labels.values()))
+        labels |= {f"label {v}": v for v in unnamed}
     unknown = sorted({v for values in regions.values() for v in values} - set(labels.values()))
     if unknown and labels:
         raise ValueError(f"{file}: regions name the values {unknown}, which are no labels: {labels}")

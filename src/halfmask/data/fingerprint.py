@@ -22,7 +22,7 @@ class Fingerprint:
         kept: shape of the foreground box, native axes.
         shape: native.
         values: the label's values, without the ignore value.
-        intensities: for each channel some voxels of the foreground.
+        intensities: for each channel some voxels of the foreground; None for a case that the plan is not made from.
     """
 
     shape: tuple[int, ...]
@@ -30,11 +30,17 @@ class Fingerprint:
     axes: str | None
     kept: tuple[int, ...]
     values: tuple[int, ...]
-    intensities: tuple[tuple[float, ...], ...]
+    intensities: tuple[tuple[float, ...], ...] | None
 
 
-def fingerprint(image: np.ndarray, label: np.ndarray | None, grid: Grid, ignore: int | None) -> Fingerprint:
-    """Of an image (C, *spatial) and its label (*spatial) or None, both as in the files."""
+def fingerprint(
+    image: np.ndarray, label: np.ndarray | None, grid: Grid, ignore: int | None, *, planned: bool = True
+) -> Fingerprint:
+    """Of an image (C, *spatial) and its label (*spatial) or None, both as in the files.
+
+    Args:
+        planned: whether the plan is made from this case too.
+    """
     from nibabel.orientations import aff2axcodes
 
     mask = foreground(image)
@@ -49,5 +55,5 @@ def fingerprint(image: np.ndarray, label: np.ndarray | None, grid: Grid, ignore:
         "".join(aff2axcodes(grid.affine)) if grid.scan else None,
         kept,
         values,
-        tuple(some(channel[mask]) for channel in image),
+        tuple(some(channel[mask]) for channel in image) if planned else None,
     )

@@ -28,7 +28,7 @@ class Case:
 
     Attributes:
         images: one file a channel, or one file that holds all channels.
-        label: None for an unlabeled case.
+        label: None for an unlabeled case; the image's own file where that holds both (h5).
         group: cases of one group (patient, site) never straddle a split; None is a group of its own.
         split: "test" or "train" where the data set says so.
         domain: scanner or site, where the data set says so.

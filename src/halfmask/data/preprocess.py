@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from halfmask.data.batch import IGNORE
-from halfmask.data.check import grid_faults
+from halfmask.data.check_case import grid_faults
 from halfmask.data.foreground import Box, crop, foreground, foreground_box
 from halfmask.data.formats import read
 from halfmask.data.index import Case, Fault
 from halfmask.data.plan import Plan
+from halfmask.data.regions import class_scores, largest
 from halfmask.data.volume import Grid, coarse_axis, resample, resample_label
 
 
@@ -50,18 +51,17 @@ class Frame:
         """Bring one map (*shape) into the native image by linear resampling, ``fill`` outside the box."""
         return self.place(resample(prepared, self.kept, order=1, coarse=self.coarse), fill=fill)
 
-    def restore_classes(self, probability: np.ndarray) -> np.ndarray:
-        """Class numbers in the native image from probabilities (K, *shape); background outside the box.
+    def restore_classes(self, probability: np.ndarray, members: np.ndarray | None = None) -> np.ndarray:
+        """Class numbers in the native image from probabilities; background outside the box.
 
         Each class is brought back by itself and the largest is taken, so memory does not grow with K.
+
+        Args:
+            probability: (K, *shape) of classes, or (R, *shape) of regions.
+            members: (K, R), which class lies in which region; None if the probabilities are of classes.
         """
-        best = np.full(self.kept, -np.inf, np.float32)
-        inner = np.zeros(self.kept, np.uint8)
-        for k, p in enumerate(probability):
-            score = resample(p, self.kept, order=1, coarse=self.coarse)
-            larger = score > best
-            inner[larger], best[larger] = k, score[larger]
-        return self.place(inner, fill=0)
+        back = (resample(p, self.kept, order=1, coarse=self.coarse) for p in probability)
+        return self.place(largest(back if members is None else class_scores(list(back), members)), fill=0)
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def read_case(case: Case, *, label: bool = True) -> tuple[np.ndarray, np.ndarray
     image = np.concatenate(channels)
     if not label or case.label is None:
         return image, None, grid
-    array, own = _read(case, case.label)
+    array, own = _read(case, case.label, label=True)
     _refuse(grid_faults(case, case.label, own, grid, case.images[0]))
     return image, array[0], grid
 
@@ -118,9 +118,9 @@ def _refuse(faults: Iterable[Fault]) -> None:
         raise ValueError(str(fault))
 
 
-def _read(case: Case, path: Path) -> tuple[np.ndarray, Grid]:
+def _read(case: Case, path: Path, *, label: bool = False) -> tuple[np.ndarray, Grid]:
     try:
-        return read(path)
+        return read(path, label=label)
     except ValueError as e:
         raise ValueError(f"case {case.name!r}: {e}") from e
 

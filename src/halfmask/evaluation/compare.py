@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from halfmask.data.formats import read, stem, suffix
-from halfmask.data.layouts import read_index
+from halfmask.data.layouts import is_data_set, read_index
 from halfmask.data.parallel import over
 from halfmask.data.volume import Grid
 from halfmask.evaluation.metrics import measure
@@ -41,7 +41,7 @@ class PairReader:
 
     def __call__(self, pair: Pair) -> dict[str, dict[str, float]] | str:
         try:
-            (prediction, grid), (label, own) = read(pair.prediction), read(pair.label)
+            (prediction, grid), (label, own) = read(pair.prediction, label=True), read(pair.label, label=True)
             if fault := _misfit(prediction, label, grid, own):
                 return f"case {pair.case!r}: {fault}"
             return self._measured(prediction[0], label[0], grid)
@@ -139,8 +139,7 @@ def _some(names: list[str]) -> str:
 
 def _labels(path: Path) -> tuple[Mapping[str, Path | None], Structures, int | None]:
     """Label files by case, None for a case without one, and what their values mean if that is described."""
-    layout = any((path / name).exists() for name in ("dataset.json", "cases.csv", "images"))
-    if path.is_dir() and not layout:
+    if path.is_dir() and not is_data_set(path):
         files = [p for p in sorted(path.glob("*")) if suffix(p) and not p.name.startswith(".")]
         return {stem(p): p for p in files}, {}, None
     index = read_index(path)
@@ -164,5 +163,5 @@ def _described(file: Path) -> tuple[Structures, int | None, list[str] | None]:
 
 def _found(pairs: list[Pair], ignore: int | None) -> Structures:
     """Undescribed labels: every value but 0 and the ignored is a structure."""
-    values = sorted({int(v) for pair in pairs for v in np.unique(read(pair.label)[0])} - {0, ignore})
+    values = sorted({int(v) for pair in pairs for v in np.unique(read(pair.label, label=True)[0])} - {0, ignore})
     return {f"class {value}": (value,) for value in values}

@@ -1,0 +1,127 @@
+"""The layouts that data sets have on disk, each read into an `Index`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from halfmask.data.formats import stem, suffix
+from halfmask.data.index import Case, Fault, Index
+from halfmask.data.layouts import benchmark, decathlon, folders, nnunet, table
+
+LAYOUTS = (
+    "a folder with dataset.json (Medical Segmentation Decathlon, or nnU-Net raw with imagesTr/ and labelsTr/), "
+    "a folder with images/ and labels/, h5 files with train.list and test.list, a folder of h5 files, "
+    "or a CSV table with the columns case, image and, if there are any, label"
+)
+
+
+def read_index(path: Path, *, group: str | None = None) -> Index:
+    """Read a data set's layout; of the images none but h5 files are opened.
+
+    Args:
+        path: `LAYOUTS`; a folder with cases.csv is read by that table.
+        group: a regular expression; its first parenthesis (or the whole match) in a case's name is
+            the case's group. The table's ``group`` column goes before it.
+
+    Raises:
+        ValueError: there is no data set at ``path``, or its description cannot be read.
+    """
+    path = Path(path)
+    if path.is_file() and path.suffix.lower() == ".csv":
+        index = table.read(path)
+    elif (path / "dataset.json").is_file():
+        index = _described(path / "dataset.json")
+    elif (path / "cases.csv").is_file():
+        index = table.read(path / "cases.csv")
+    elif (path / "images").is_dir():
+        index = folders.read(path)
+    elif benchmark.is_listed(path):
+        index = benchmark.read(path)
+    elif benchmark.is_loose(path):
+        index = benchmark.read_loose(path)
+    else:
+        raise ValueError(f"{path} holds no data set; expected {LAYOUTS}")
+    if not index.cases and not index.faults:
+        raise ValueError(f"{path} holds no case; expected {LAYOUTS}")
+    return _unique(_grouped(index, group) if group else index)
+
+
+def is_data_set(path: Path) -> bool:
+    """Whether a folder is one of the `LAYOUTS`, and not just a folder of files."""
+    told = any((path / name).exists() for name in ("dataset.json", "cases.csv", "images"))
+    return told or benchmark.is_listed(path) or benchmark.is_loose(path)
+
+
+def read_images(path: Path, *, channels: int) -> list[Case]:
+    """Cases to predict: those of a data set, of a folder of images, or one image.
+
+    Args:
+        channels: of the model. In a folder CASE_0000 is the first channel of CASE only if there are several, or if
+            every file is called so (as nnU-Net's are).
+
+    Raises:
+        ValueError: there is no image at ``path``.
+    """
+    path = Path(path)
+    if path.is_file() and suffix(path):
+        return [Case(stem(path), (path,))]
+    try:
+        index = read_index(path)
+    except ValueError:
+        if not path.is_dir() or not any(suffix(p) for p in path.iterdir()):
+            raise
+        index = folders.read_images(path, channels=channels)
+    if index.faults:
+        raise ValueError("\n".join(map(str, index.faults)))
+    return list(index.cases)
+
+
+def _described(file: Path) -> Index:
+    """By dataset.json: cases listed under "training", mapped under "dataset", or as they lie in imagesTr/."""
+    about = decathlon.read_about(file)
+    if isinstance(about.get("training"), list):
+        return decathlon.read(file, about)
+    if "training" not in about and ("dataset" in about or (file.parent / "imagesTr").is_dir()):
+        return nnunet.read(file, about)
+    raise ValueError(f"{file}: expected a list 'training', a mapping 'dataset' or a folder imagesTr; see {LAYOUTS}")
+
+
+def _grouped(index: Index, pattern: str) -> Index:
+    try:
+        expression = re.compile(pattern)
+    except re.error as e:
+        raise ValueError(f"the group pattern {pattern!r} is no regular expression: {e}") from e
+    found = {case.name: expression.search(case.name) for case in index.cases}
+    missed = [name for name, match in found.items() if match is None and index[name].group is None]
+    if missed:
+        raise ValueError(f"the group pattern {pattern!r} does not match {_some(missed)}; it must match every case")
+    group = lambda m: m.group(1) if m.re.groups else m.group(0)
+    cases = tuple(
+        replace(c, group=group(found[c.name])) if c.group is None and found[c.name] else c for c in index.cases
+    )
+    return replace(index, cases=cases)
+
+
+def _unique(index: Index) -> Index:
+    """A name twice is a fault; the first case keeps it."""
+    kept: dict[str, Case] = {}
+    faults = list(index.faults)
+    for case in index.cases:
+        if not case.name or "/" in case.name or "\\" in case.name or case.name.startswith("."):
+            what = "the name cannot be a file's"
+            faults.append(Fault("error", case.name, str(case.images[0]), what, "leave out slashes and leading dots"))
+        elif case.name in kept:
+            what = f"the name is used for {kept[case.name].images[0]} already"
+            faults.append(Fault("error", case.name, str(case.images[0]), what, "give each case its own name"))
+        else:
+            kept[case.name] = case
+    return replace(index, cases=tuple(kept.values()), faults=tuple(faults))
+
+
+def _some(names: Iterable[str], count: int = 5) -> str:
+    names = list(names)
+    rest = f" and {len(names) - count} more" if len(names) > count else ""
+    return ", ".join(repr(n) for n in names[:count]) + rest
