@@ -43,6 +43,38 @@ def test_from_a_folder_to_a_table(cohort, tmp_path, capsys):
     assert "ventricles" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("method", ["supervised", "mean_teacher", "fixmatch", "cross_pseudo_supervision"])
+def test_regions_by_name_from_the_description_to_the_table(cohort, tmp_path, method):
+    """Trained as outputs of their own, and as classes that are merged when they are measured."""
+    data, store = tmp_path / "data", tmp_path / "store"
+    shutil.copytree(cohort, data)
+    about = json.loads((data / "dataset.json").read_text())
+    about["regions"] = {"all": ["lesion", "ventricles"], "lesion": ["lesion"]}
+    (data / "dataset.json").write_text(json.dumps(about))
+    verbs.prepare(data, out=store, dims=2, workers=1)
+    plan = yaml.safe_load((store / "plan.yaml").read_text())
+    assert plan["outputs"] == "regions"
+    tables = {}
+    for outputs in ("regions", "classes"):
+        (store / "plan.yaml").write_text(yaml.safe_dump(plan | {"outputs": outputs, "patch": [32, 32]}))
+        run, masks = tmp_path / outputs, tmp_path / f"{outputs}-masks"
+        verbs.train(method, store, out=run, steps=4, validations=1, batch="2+2", threads=0,
+                    set=["network.width=4"])  # fmt: skip
+        verbs.predict(run, out=masks, split="test")
+        tables[outputs] = verbs.evaluate(masks, data, out=tmp_path / "table.csv", workers=1)
+        lines = [json.loads(line) for line in (run / "journal.jsonl").read_text().splitlines()]
+        (validated,) = (line for line in lines if line["kind"] == "validation")
+        assert {"dice all", "dice lesion", "dice mean"} <= set(validated)
+    assert all(list(t["structure"]) == ["all", "lesion"] for t in tables.values())
+    with pytest.raises(ValueError, match=r"(?s)outputs.*there are no regions"):
+        verbs.train("supervised", _without(store, plan, "regions"), out=tmp_path / "no", steps=1)
+
+
+def _without(store, plan, key):
+    (store / "plan.yaml").write_text(yaml.safe_dump({k: v for k, v in plan.items() if k != key}))
+    return store
+
+
 def test_the_run_alone_predicts_other_images(cohort, prepared, tmp_path):
     """Neither store nor data set is needed; a folder of images or one image will do."""
     run = tmp_path / "run"

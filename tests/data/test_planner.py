@@ -10,7 +10,8 @@ from made import some_plan
 from halfmask.data.fingerprint import Fingerprint
 from halfmask.data.index import Index
 from halfmask.data.plan import Plan, plan_of, read_plan, write_plan
-from halfmask.data.planner import fit, make_plan, memory
+from halfmask.data.planner import make_plan
+from halfmask.data.topology import fit, memory
 from halfmask.losses.segmentation import dice_ce
 from halfmask.networks.factory import Builder, make
 
@@ -83,6 +84,35 @@ def test_pictures():
     assert (plan.dims, plan.orientation, plan.spacing) == (2, None, (None, 1, 1))
     assert plan.flips == (True, False) and len(plan.patch) == 2  # left is not right in a picture either
     assert plan.normalization == ["zscore"] * 3
+
+
+def test_thick_and_few_slices_are_2d():
+    """As in cardiac cine; more of them, or thinner ones, are convolved across."""
+    thick = planned(prints((200, 220, 9), (1.5, 1.5, 10.0)))
+    assert thick.dims == 2 and any("9 slices, 6.7 times as thick" in reason for reason in thick.why)
+    assert planned(prints((200, 220, 30), (1.5, 1.5, 10.0))).dims == 3
+    assert planned(prints((200, 220, 12), (1.5, 1.5, 5.0))).dims == 3
+
+
+def test_slices_of_unknown_thickness_lie_across_the_short_axis():
+    """h5 files of the benchmarks tell no spacing: (slices, rows, columns) of ACDC, a cube of the left atrium."""
+    slices = planned(prints((10, 256, 216), (1.0,) * 3))
+    assert (slices.dims, slices.orientation[0]) == (2, "L") and len(slices.patch) == 2
+    assert planned(prints((180, 150, 88), (1.0,) * 3)).dims == 3
+
+
+def test_spacing_by_hand():
+    thick = prints((200, 220, 30), (1.5, 1.5, 5.0))
+    make = lambda found, spacing: make_plan(Index("data", ()), found, spacing=spacing)
+    assert make(thick, (3.0, 3.0)).spacing == (5, 3, 3)
+    assert make(thick, (4.0, 3.0, 3.0)).spacing == (4, 3, 3)
+    assert make(prints((1, 300, 200), (1.0,) * 3, axes=None), (2.0, 2.0)).patch == (160, 112)
+
+
+def test_large_pictures_are_made_smaller():
+    plan = planned(prints((1, 3000, 4000), (1.0,) * 3, axes=None))
+    assert plan.spacing == (None, 4, 4) and any("4000 pixels" in reason for reason in plan.why)
+    assert planned(prints((1, 1000, 1000), (1.0,) * 3, axes=None)).spacing == (None, 1, 1)
 
 
 def test_few_slices_are_2d():
@@ -180,12 +210,15 @@ def test_ct_is_clipped_and_scaled_by_all_images_whether_labeled_or_not():
 def test_labels_regions_and_ignore():
     found = prints((64, 64, 64), (1.0,) * 3, values=(0, 255, 7))
     plan = make_plan(Index("data", (), ignore=7), found)
-    assert plan.labels == {"background": 0, "class 255": 255} and plan.ignore_value == 7
+    assert plan.labels == {"background": 0, "foreground": 255} and plan.ignore_value == 7
     assert plan.channels == ["channel 0"]
     regions = {"whole": (1, 2), "core": (2,)}
     plan = planned(prints((64, 64, 64), (1.0,) * 3), labels=("background", "edema", "core"), regions=regions)
     assert plan.regions == {"whole": ["edema", "core"], "core": ["core"]}
     assert plan.structures == {"whole": (1, 2), "core": (2,)} and plan.classes == 3
+    assert (plan.outputs, plan.output_names, plan.exclusive) == ("regions", ["whole", "core"], False)
+    np.testing.assert_array_equal(plan.members, [[0, 0], [1, 0], [1, 1]])
+    assert plan.model_copy(update={"outputs": "classes"}).output_names == ["background", "edema", "core"]
     assert planned(prints((64,) * 3, (1.0,) * 3)).structures == {"tumor": (1,)}
 
 

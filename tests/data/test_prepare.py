@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -47,6 +48,19 @@ def remade(before, after):
     """The files that are not as they were, as the first two parts of their paths."""
     changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
     return {"/".join(Path(name).parts[:2]) for name in changed}
+
+
+def test_a_huge_cohort_is_planned_on_a_part_of_it(phantoms, tmp_path, monkeypatch):
+    """And says so; which label values there are is asked of all."""
+    from halfmask.data import prepare as module
+
+    monkeypatch.setattr(module, "PLANNED", 2)
+    plan = prepare(read_index(phantoms), tmp_path / "store").plan
+    assert any(re.match(r"planned on \d of 5 cases", reason) for reason in plan.why)
+    about = json.loads((tmp_path / "store/fingerprint.json").read_text())["cases"]
+    assert 0 < sum(case["intensities"] is not None for case in about.values()) <= 2
+    assert set(plan.labels.values()) == {0, 1, 2}
+    assert prepare(read_index(phantoms), tmp_path / "store").plan == plan, "the second time from what is remembered"
 
 
 def test_what_is_in_a_store(prepared, phantoms):

@@ -159,6 +159,24 @@ def test_maps_of_probability_and_entropy(tmp_path, spacing):
     assert entropy[0][egg].mean() > entropy[0][air].mean()
 
 
+@pytest.mark.parametrize("spacing", [(None,) * 3, (1.2, 1.2, 1.2)], ids=["as it is", "resampled"])
+def test_regions_become_the_classes_they_are_made_of(tmp_path, spacing):
+    """The bright egg and, around it, the body: a mask of both, a map of each region."""
+    image, egg = made()
+    file = nifti(tmp_path / "case.nii.gz", image, DIRECTIONS["oblique"])
+    nested = lambda x: torch.cat([torch.sigmoid(8 * (x[:, :1] + 1)), torch.sigmoid(8 * (x[:, :1] - 1))], 1)
+    labels, regions = {"air": 0, "body": 3, "egg": 7}, {"whole": ["body", "egg"], "core": ["egg"]}
+    told = predictor(plan(labels=labels, regions=regions, outputs="regions", spacing=spacing), nested)
+    (mask,) = predict_cases([Case("case", (file,))], told, tmp_path / "out", probability=True, entropy=True)
+    found = read(mask)[0][0]
+    core, whole = (read(tmp_path / f"out/probability/{name}/case.nii.gz")[0][0] for name in ("core", "whole"))
+    assert set(np.unique(found)) <= {0, 3, 7} and (found[egg] == 7).mean() > 0.9
+    np.testing.assert_array_equal(found == 7, (core > 0.5) & (whole > 0.5))
+    assert (found[(image == 100) & ~egg] == 3).mean() > 0.8
+    entropy = read(tmp_path / "out/entropy/case.nii.gz")[0]
+    assert entropy.min() >= 0 and entropy.max() <= 1
+
+
 def test_the_undecided_have_an_entropy_of_one_whatever_the_number_of_classes(tmp_path):
     told = plan(labels={"background": 0, "a": 1, "b": 2, "c": 3, "d": 4})
     image, _ = made()

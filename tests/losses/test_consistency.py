@@ -11,7 +11,7 @@ def example(dtype=torch.float32):
 
 def test_mse_is_the_mean_over_voxels_and_classes_and_leaves_the_target_alone():
     student, teacher = example(), example()
-    loss = probability_mse(student, teacher.softmax(1))
+    loss = probability_mse(student.softmax(1), teacher.softmax(1))
     slow = sum(
         (student[b, :, i, j].softmax(0)[k] - teacher[b, :, i, j].softmax(0)[k]) ** 2
         for b in range(2) for k in range(3) for i in range(4) for j in range(5)
@@ -20,11 +20,11 @@ def test_mse_is_the_mean_over_voxels_and_classes_and_leaves_the_target_alone():
     loss.backward()
     assert student.grad.any()
     assert teacher.grad is None
-    assert probability_mse(student, student.softmax(1)) == 0
+    assert probability_mse(student, student) == 0
 
 
 def test_mse_refuses_to_broadcast():
-    with pytest.raises(AssertionError, match=r"target \(2, 1, 4, 5\)"):
+    with pytest.raises(AssertionError, match=r"against \(2, 1, 4, 5\)"):
         probability_mse(example(), torch.ones(2, 1, 4, 5))
 
 
@@ -37,6 +37,15 @@ def test_pseudo_label_ce_is_the_mean_over_all_voxels():
     torch.testing.assert_close(loss, sum(kept) / (2 * 4 * 5))
     loss.backward()
     assert torch.equal(logits.grad.any(1), keep & (pseudo != IGNORE))
+
+
+def test_pseudo_labels_of_regions_are_a_question_each():
+    """Against K problems of two classes with logits 0 and z."""
+    logits, pseudo, keep = example(), torch.randint(2, (2, 3, 4, 5)), torch.rand(2, 3, 4, 5) < 0.5
+    pseudo[0, :, 0, 0] = IGNORE
+    each = [pseudo_label_ce(torch.stack([torch.zeros(2, 4, 5), logits[:, k]], 1), pseudo[:, k], keep[:, k])
+            for k in range(3)]  # fmt: skip
+    torch.testing.assert_close(pseudo_label_ce(logits, pseudo, keep), sum(each) / 3)
 
 
 def test_pseudo_labels_none_of_which_is_kept_pull_nowhere():
@@ -58,5 +67,5 @@ def test_gradients_and_precision():
     assert torch.autograd.gradcheck(lambda x: pseudo_label_ce(x, pseudo, pseudo > 0), logits)
     low = logits.detach().bfloat16()
     with torch.autocast("cpu", torch.bfloat16):
-        losses = probability_mse(low, low.softmax(1)), pseudo_label_ce(low, pseudo)
+        losses = probability_mse(low, low), pseudo_label_ce(low, pseudo)
     assert {loss.dtype for loss in losses} == {torch.float32}

@@ -2,6 +2,7 @@ from functools import partial
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from halfmask.data.batch import IGNORE
 from halfmask.losses.segmentation import cross_entropy, dice, dice_ce
@@ -52,6 +53,44 @@ def test_dice_ce_is_half_of_monais(spatial):
     torch.testing.assert_close(2 * dice_ce(logits, label), theirs)
     weighted = dice(logits, label) + cross_entropy(logits, label, weight)
     torch.testing.assert_close(2 * dice_ce(logits, label, weight), weighted)
+
+
+@pytest.mark.parametrize("batch", [True, False])
+def test_regions_that_overlap_are_monais_sigmoid(batch):
+    from monai.losses import DiceLoss
+
+    logits, _ = example(6, 5, 4)
+    label = torch.randint(2, logits.shape)
+    label[:, 3] = 0  # a region that is absent
+    theirs = DiceLoss(sigmoid=True, batch=batch, smooth_nr=1e-5, smooth_dr=1e-5)(logits, label)
+    torch.testing.assert_close(dice(logits, label, batch=batch), theirs)
+    each = F.binary_cross_entropy_with_logits(logits, label.float(), reduction="none")
+    torch.testing.assert_close(cross_entropy(logits, label), each.mean())
+    weight = torch.tensor([1.0, 2, 3, 4])
+    torch.testing.assert_close(cross_entropy(logits, label, weight), (each.mean((0, 2, 3, 4)) * weight).sum() / 10)
+
+
+@each_loss
+@pytest.mark.parametrize("spatial", [(6, 5), (6, 5, 4)])
+def test_ignored_voxels_of_regions_do_not_count(loss, spatial):
+    """The losses of what is annotated alone, and 0 with a gradient where nothing is."""
+    logits, _ = example(*spatial)
+    label = torch.randint(2, logits.shape)
+    unknown = sparse(torch.zeros(2, *spatial)) == IGNORE
+    label.movedim(1, 0)[:, unknown] = IGNORE
+    other = logits.detach().clone()
+    other.movedim(1, 0)[:, unknown] = 17.0
+    torch.testing.assert_close(loss(logits, label), loss(other, label))
+    assert loss(logits, label) > 0
+    nothing = loss(logits, torch.full_like(label, IGNORE))
+    nothing.backward()
+    assert nothing == 0 and not logits.grad.any()
+
+
+def test_a_label_of_another_shape_is_refused():
+    logits, label = example(6, 5)
+    with pytest.raises(AssertionError, match=r"logits \(2, 4, 6, 5\), label \(2, 6, 4\)"):
+        dice_ce(logits, label[..., :4])
 
 
 @pytest.mark.parametrize("squared", [True, False])

@@ -13,9 +13,10 @@ def dims(request):
 
 
 @pytest.mark.parametrize("check", testing.CHECKS, ids=lambda c: c.__name__.removeprefix("check_"))
+@pytest.mark.parametrize("exclusive", [True, False], ids=["classes", "regions"])
 @pytest.mark.parametrize("name", sorted(methods.names()))
-def test_conforms(name, check, dims):
-    check(methods.find(name), dims)
+def test_conforms(name, check, dims, exclusive):
+    check(methods.find(name), dims, exclusive)
 
 
 @pytest.mark.parametrize("name", sorted(methods.names()))

@@ -8,6 +8,7 @@ import math
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
@@ -21,7 +22,9 @@ class Plan(BaseModel):
     Attributes:
         channels: their names, in order.
         labels: class name to the value in the label files; the class number is the place in this list.
-        regions: unions of classes to report on, by name, as lists of class names.
+        regions: unions of classes to report on, by name, as lists of class names; they may overlap.
+        outputs: what networks are trained to say: "classes", of which each voxel has one, or "regions", each by
+            itself. Masks hold classes and figures are of the regions either way.
         ignore_value: the value in the label files of voxels that nobody annotated.
         dims: 2 (slices along the first axis) or 3.
         orientation: where the axes of prepared images run to, e.g. SPL; None for pictures.
@@ -43,6 +46,7 @@ class Plan(BaseModel):
     channels: list[str]
     labels: dict[str, int]
     regions: dict[str, list[str]] = {}
+    outputs: Literal["classes", "regions"] = "classes"
     ignore_value: int | None = None
     dims: Literal[2, 3]
     orientation: str | None
@@ -64,6 +68,21 @@ class Plan(BaseModel):
     def classes(self) -> int:
         """K, background included."""
         return len(self.labels)
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether each voxel is one output's alone."""
+        return self.outputs == "classes"
+
+    @property
+    def output_names(self) -> list[str]:
+        """Of the maps that networks put out, in order."""
+        return list(self.labels if self.exclusive else self.regions)
+
+    @property
+    def members(self) -> np.ndarray:
+        """(K, R), boolean: which class lies in which region."""
+        return np.array([[name in parts for parts in self.regions.values()] for name in self.labels])
 
     @property
     def structures(self) -> dict[str, tuple[int, ...]]:
@@ -101,6 +120,8 @@ class Plan(BaseModel):
         if self.ignore_value in self.labels.values():
             faults.append(f"ignore_value {self.ignore_value} is a class's value: {self.labels}")
         faults += [f"regions: {name} has no class" for name, parts in self.regions.items() if not parts]
+        if self.outputs == "regions" and not self.regions:
+            faults.append("outputs: there are no regions to train on; name some, or write classes")
         for name, parts in self.regions.items():
             faults += [f"regions: {name}: no class is called {p!r}; {nearest(p, self.labels)}"
                        for p in parts if p not in self.labels]  # fmt: skip

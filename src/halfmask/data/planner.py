@@ -15,22 +15,19 @@ import numpy as np
 from halfmask.data.fingerprint import Fingerprint
 from halfmask.data.index import Index
 from halfmask.data.plan import Plan, plan_of
+from halfmask.data.topology import fit, memory
 from halfmask.data.volume import COARSE
 
-WIDTH = {2: 32, 3: 32}
-MOST = {2: 512, 3: 320}
-"""Features at the first level, and the most that any level has."""
 BATCH = {2: (6, 12), 3: (2, 4)}
 """Least and most images of each half of a batch; the public benchmarks have 12 in 2D and 2 in 3D."""
-DEEPEST = {2: 6, 3: 5}
-BYTES_PER_FEATURE = 50
-"""Training memory for each voxel and feature at one level of the encoder, decoder included, in float32.
-
-Measured on our U-Net with `dice_ce`: ten maps (40.6 bytes) are kept for the backward pass (two convolutions
-and norms down, the concatenation and two more up), and 48 (2D) to 52 (3D) is the peak with the gradients that
-live at once. Weights, their gradients and the optimizer's averages come on top, 0.5 GiB at most."""
+LARGE = 1024
+"""Pictures longer than this are prepared at a half, a quarter, …: a patch should see what the picture is of."""
 FEW = 8
 """With fewer slices than this along an axis, slices lie across it and are taken one by one."""
+THICK, THIN = 4.0, 16
+"""Slices so many times as thick as the pixels are wide, and fewer than this of them, are taken one by one too.
+
+On ACDC with 3 labeled patients, in equal time, that was better in validation (docs/results.md)."""
 SIDES = {
     "RL": ("left", "right", "l", "r", "lh", "rh"),
     "AP": ("anterior", "posterior", "ventral", "dorsal", "front", "back"),
@@ -43,13 +40,17 @@ def make_plan(
     fingerprints: Sequence[Fingerprint],
     *,
     dims: Literal[2, 3] | None = None,
+    spacing: Sequence[float] | None = None,
     memory_gib: float = 8.0,
 ) -> Plan:
     """Plan for a data set.
 
     Args:
-        fingerprints: of all cases outside the test part, labeled or not.
+        fingerprints: of all cases outside the test part, labeled or not. Those without intensities tell which label
+            values there are and nothing else.
         dims: to decide 2D or 3D by hand.
+        spacing: to decide it by hand: mm along the prepared axes, coarsest first, or along the last two alone;
+            for pictures, pixels of the file to one prepared pixel.
         memory_gib: that one training of one network may take.
 
     Raises:
@@ -59,12 +60,18 @@ def make_plan(
     if len({f.axes is None for f in fingerprints}) > 1:
         raise ValueError("the data set mixes pictures and scans; index them apart")
     labels = _labels(index, fingerprints, why)
+    every, fingerprints = len(fingerprints), [f for f in fingerprints if f.intensities is not None]
+    if len(fingerprints) < every:
+        why.append(f"planned on {len(fingerprints)} of {every} cases, evenly over all; label values are those of all")
     names = {value: name for name, value in labels.items()}
     regions = {region: [names.get(v, f"value {v}") for v in values] for region, values in index.regions.items()}
-    channels = list(index.channels) or [f"channel {c}" for c in range(len(fingerprints[0].intensities))]
+    if regions:
+        listed = ", ".join(regions)
+        why.append(f"outputs: the regions {listed}, as they may overlap; 'classes' trains exclusive classes instead")
+    channels = list(index.channels) or [f"channel {c}" for c in range(len(fingerprints[0].intensities or ()))]
     if dims == 3 and fingerprints[0].axes is None:
         raise ValueError("pictures cannot be planned in 3D; leave --dims to the plan")
-    orientation, spacing, shape = _geometry(fingerprints, why)
+    orientation, spacing, shape = _geometry(fingerprints, spacing, why)
     dims = dims or _dims(fingerprints, spacing, shape, why)
     least, most = BATCH[dims]
     patch, pooling, kernels = fit(shape[3 - dims :], spacing[3 - dims :], 2 * least, memory_gib)
@@ -75,6 +82,7 @@ def make_plan(
         channels=channels,
         labels=labels,
         regions=regions,
+        outputs="regions" if regions else "classes",
         ignore_value=index.ignore,
         dims=dims,
         orientation=orientation,
@@ -93,58 +101,6 @@ def make_plan(
     return plan_of(content, where="the data set cannot be planned")
 
 
-def fit(
-    shape: Sequence[float], spacing: Sequence[float], batch: int, memory_gib: float
-) -> tuple[tuple[int, ...], list[tuple[int, ...]], list[tuple[int, ...]]]:
-    """The largest patch of an image's proportions that trains within the memory: patch, pooling, kernels."""
-    ceiling = 512 if len(shape) == 2 else 192
-    patch = [min(float(n), ceiling) for n in shape]
-    while True:
-        rounded, pooling, kernels = _topology(patch, spacing)
-        if memory(rounded, pooling, batch) <= memory_gib or max(patch) <= 16:
-            return rounded, pooling, kernels
-        largest = int(np.argmax([p / n for p, n in zip(patch, shape, strict=True)]))
-        candidates = [a for a in range(len(patch)) if patch[a] == max(patch)]
-        patch[largest if patch[largest] > 16 else candidates[0]] *= 0.95
-
-
-def memory(patch: Sequence[int], pooling: Sequence[Sequence[int]], batch: int) -> float:
-    """About how many GiB our U-Net takes for a training step."""
-    dims, voxels, total = len(patch), float(np.prod(patch)), 0.0
-    for level in range(len(pooling) + 1):
-        total += voxels * min(WIDTH[dims] * 2**level, MOST[dims])
-        if level < len(pooling):
-            voxels /= np.prod(pooling[level])
-    return batch * total * BYTES_PER_FEATURE / 2**30
-
-
-def _topology(
-    patch: Sequence[float], spacing: Sequence[float]
-) -> tuple[tuple[int, ...], list[tuple[int, ...]], list[tuple[int, ...]]]:
-    """Pool an axis while its spacing is under twice the finest and at least 4 voxels are left afterwards."""
-    size, now = np.array(patch, float), np.array(spacing, float)
-    pooling: list[tuple[int, ...]] = []
-    wide = now <= 2 * now.min()  # no convolution across slices over twice as thick as the pixels are wide
-    kernels = [_kernel(wide)]
-    while len(pooling) < DEEPEST[len(size)]:
-        able = size >= 8
-        able &= now < 2 * now[able].min(initial=np.inf)
-        if not able.any():
-            break
-        stride = np.where(able, 2, 1)
-        size, now = np.ceil(size / stride), now * stride
-        pooling.append(tuple(int(s) for s in stride))
-        wide |= now <= 2 * now.min()
-        kernels.append(_kernel(wide))
-    total = np.prod(np.array(pooling), 0) if pooling else np.ones(len(size))
-    rounded = tuple(int(np.ceil(p / t) * t) for p, t in zip(patch, total, strict=True))
-    return rounded, pooling, kernels
-
-
-def _kernel(wide: np.ndarray) -> tuple[int, ...]:
-    return tuple(3 if w else 1 for w in wide)
-
-
 def _labels(index: Index, fingerprints: Sequence[Fingerprint], why: list[str]) -> dict[str, int]:
     found = sorted({v for f in fingerprints for v in f.values})
     if not found:
@@ -154,40 +110,60 @@ def _labels(index: Index, fingerprints: Sequence[Fingerprint], why: list[str]) -
     if index.labels:
         return {name: value for name, value in index.labels.items() if value != index.ignore}
     why.append(f"labels: not described, so named after the values found: {found}")
-    return {"background" if v == 0 else f"class {v}": v for v in sorted({0, *found}) if v != index.ignore}
+    values = [v for v in sorted({0, *found}) if v != index.ignore]
+    only = "foreground" if len(values) == 2 else None
+    return {"background" if v == 0 else only or f"class {v}": v for v in values}
 
 
 def _geometry(
-    fingerprints: Sequence[Fingerprint], why: list[str]
+    fingerprints: Sequence[Fingerprint], asked: Sequence[float] | None, why: list[str]
 ) -> tuple[str | None, tuple[float, ...], tuple[float, ...]]:
     """Orientation, spacing and median shape (after resampling) along the prepared axes, coarsest first."""
     if fingerprints[0].axes is None:
-        shape = np.median([f.kept for f in fingerprints], 0)
-        spacing = np.median([f.spacing for f in fingerprints], 0)
-        return None, tuple(float(s) for s in spacing), tuple(float(n) for n in shape)
+        orientation, order = None, [[0, 1, 2] for _ in fingerprints]
+    else:
+        orientation, order = _axes(fingerprints)
+    spacings = np.array([[f.spacing[i] for i in o] for f, o in zip(fingerprints, order, strict=True)])
+    kept = np.array([[f.kept[i] for i in o] for f, o in zip(fingerprints, order, strict=True)])
+    target = _spacing(spacings, kept, orientation is None, why)
+    if asked is not None:
+        target[3 - len(asked) :] = asked
+        why[-1] = f"spacing: asked for {tuple(asked)}"
+    target = np.round(target, 4)
+    shape = np.median(kept * spacings / target, 0)
+    return orientation, tuple(float(t) for t in target), tuple(float(n) for n in shape)
+
+
+def _axes(fingerprints: Sequence[Fingerprint]) -> tuple[str, list[list[int]]]:
+    """Where the prepared axes run to, slices first, and for each case its own axes in that order."""
     pairs = {"S": "SI", "P": "AP", "L": "LR"}
     column = lambda axes, letter: next(i for i, a in enumerate(axes) if a in pairs[letter])
     per_letter = {letter: np.median([f.spacing[column(f.axes, letter)] for f in fingerprints]) for letter in pairs}
     slices = {letter: np.median([f.kept[column(f.axes, letter)] for f in fingerprints]) for letter in pairs}
     coarsest = max(per_letter, key=lambda letter: per_letter[letter] + (letter == "S") * 1e-3)
-    if min(slices.values()) < FEW:
-        coarsest = min(slices, key=lambda letter: slices[letter])
+    shortest, second, _ = sorted(slices, key=lambda letter: slices[letter])
+    unsaid = max(per_letter.values()) == min(per_letter.values())  # equal spacings: perhaps nobody knew them
+    if slices[shortest] < FEW or (unsaid and slices[shortest] < slices[second] / 4):
+        coarsest = shortest
     orientation = coarsest + "".join(letter for letter in pairs if letter != coarsest)
-    order = [[column(f.axes, letter) for letter in orientation] for f in fingerprints]
-    spacings = np.array([[f.spacing[i] for i in o] for f, o in zip(fingerprints, order, strict=True)])
-    kept = np.array([[f.kept[i] for i in o] for f, o in zip(fingerprints, order, strict=True)])
+    return orientation, [[column(f.axes, letter) for letter in orientation] for f in fingerprints]
+
+
+def _spacing(spacings: np.ndarray, kept: np.ndarray, pictures: bool, why: list[str]) -> np.ndarray:
+    """The spacing to prepare with, from each case's own (n, 3) and its foreground's shape (n, 3)."""
     target = np.median(spacings, 0)
-    if target[0] >= COARSE * target[1:].min() and len(spacings) > 1:
+    longest = float(np.median(kept.max(1)))
+    if pictures and longest > LARGE:
+        target[1:] = 2.0 ** np.ceil(np.log2(longest / LARGE))
+        why.append(
+            f"spacing: pictures of {longest:.0f} pixels, made {target[1]:.0f} times smaller; masks go back to full size"
+        )
+    elif not pictures and target[0] >= COARSE * target[1:].min() and len(spacings) > 1:
         target[0] = max(np.percentile(spacings[:, 0], 10), target[1:].min())
         why.append("spacing: slices are thick, so their 10th percentile is taken, not the median")
     else:
         why.append("spacing: the median of all images outside the test part")
-    target = np.round(target, 4)
-    return (
-        orientation,
-        tuple(float(t) for t in target),
-        tuple(float(n) for n in np.median(kept * spacings / target, 0)),
-    )
+    return target
 
 
 def _dims(
@@ -200,7 +176,14 @@ def _dims(
         why.append(f"2D: the median image has {shape[0]:.0f} slices, too few to convolve across")
         return 2
     ratio = spacing[0] / min(spacing[1:])
-    why.append(f"3D: {shape[0]:.0f} slices, {ratio:.1f} times as thick as the pixels are wide")
+    told = f"{shape[0]:.0f} slices, {ratio:.1f} times as thick as the pixels are wide"
+    if shape[0] < THIN and shape[0] < min(shape[1:]) / 8 and ratio < 2:
+        why.append(f"2D: {shape[0]:.0f} slices of {shape[1]:.0f}×{shape[2]:.0f} pixels; --dims 3 overrides it")
+        return 2
+    if ratio >= THICK and shape[0] < THIN:
+        why.append(f"2D: {told}, too little to learn across them from few labels; --dims 3 overrides it")
+        return 2
+    why.append(f"3D: {told}")
     return 3
 
 
@@ -220,8 +203,8 @@ def _flips(labels: dict[str, int], orientation: str | None, why: list[str]) -> t
 def _intensities(fingerprints: Sequence[Fingerprint]) -> list[tuple[float, float, float, float]]:
     """Over the foreground of all images; nnU-Net's are over the labels, which a small budget may not know."""
     result = []
-    for c in range(len(fingerprints[0].intensities)):
-        voxels = np.concatenate([f.intensities[c] for f in fingerprints])
+    for channel in zip(*(f.intensities or () for f in fingerprints), strict=True):
+        voxels = np.concatenate(channel)
         low, high = np.percentile(voxels, (0.5, 99.5))
         clipped = voxels.clip(low, high)
         result.append((float(low), float(high), float(clipped.mean()), float(max(clipped.std(), 1e-8))))

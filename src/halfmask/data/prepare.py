@@ -24,6 +24,9 @@ from halfmask.data.store import Store, case_folder, source_key, write_index
 from halfmask.data.stored_case import is_sound, write_case
 from halfmask.progress import say
 
+PLANNED = 1000
+"""So many cases, evenly over all, are enough to make a plan from."""
+
 
 def prepare(
     index: Index,
@@ -32,6 +35,7 @@ def prepare(
     test: float | None = None,
     seed: int | None = None,
     dims: Literal[2, 3] | None = None,
+    spacing: Sequence[float] | None = None,
     memory_gib: float | None = None,
     ignore_value: int | None = None,
     executor: Executor | None = None,
@@ -44,6 +48,7 @@ def prepare(
     Args:
         test: share of the labeled cases to seal (0.2), where the data set has no test part of its own.
         seed: of the splits (0).
+        dims, spacing: see `make_plan`.
         memory_gib: that one training of one network may take (8).
         ignore_value: overrides the data set's own.
 
@@ -65,11 +70,11 @@ def prepare(
     if any(c.name not in fingerprints for c in cases):  # splits.yaml was edited: some were sealed before
         fingerprints = _measured(index, executor)
     fingerprints = {c.name: fingerprints[c.name] for c in cases}
-    asked = {"dims": dims, "memory_gib": memory_gib, "ignore_value": ignore_value}
+    asked = {"dims": dims, "spacing": spacing, "memory_gib": memory_gib, "ignore_value": ignore_value}
     if plan_file.exists():
         plan = _read_plan(index, plan_file, asked)
     else:
-        plan = make_plan(index, list(fingerprints.values()), dims=dims, memory_gib=memory_gib or 8.0)
+        plan = make_plan(index, list(fingerprints.values()), dims=dims, spacing=spacing, memory_gib=memory_gib or 8.0)
         write_plan(plan, plan_file)
     if not splits_file.exists():
         write_splits(splits, splits_file)
@@ -128,7 +133,8 @@ def _remembered(file: Path, sources: dict[str, str]) -> dict[str, Fingerprint]:
 
 def _measured(index: Index, executor: Executor | None) -> dict[str, Fingerprint]:
     """The fingerprints of all cases from a new reading of the data set, with all its faults told."""
-    findings = examine(index, executor=executor)
+    step = -(-len(index.cases) // PLANNED)
+    findings = examine(index, planned=frozenset(c.name for c in index.cases[::step]), executor=executor)
     faults = faults_of(index, findings)
     _refuse([f for f in faults if f.severity == "error"])
     for fault in faults:
@@ -142,7 +148,8 @@ def _refuse(errors: Sequence[object]) -> None:
 
 
 def _fingerprint(about: dict) -> Fingerprint:
-    nested = tuple(tuple(channel) for channel in about.pop("intensities"))
+    voxels = about.pop("intensities")
+    nested = None if voxels is None else tuple(tuple(channel) for channel in voxels)
     rest: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in about.items()}
     return Fingerprint(**rest, intensities=nested)
 
@@ -162,7 +169,13 @@ def _read_splits(index: Index, file: Path, *, test: float | None, seed: int | No
 def _read_plan(index: Index, file: Path, asked: dict[str, Any]) -> Plan:
     """The plan of the file, which has to agree with what was asked for."""
     plan = read_plan(file)
-    _agrees(file, plan.model_dump(), asked)
+    if asked["spacing"] is not None:  # it may be given for the last axes alone
+        count = min(len(asked["spacing"]), plan.dims)
+        asked = asked | {"spacing": tuple(asked["spacing"][-count:])}
+        told = plan.model_dump() | {"spacing": plan.spacing[-count:]}
+    else:
+        told = plan.model_dump()
+    _agrees(file, told, asked)
     if index.labels and plan.labels != {name: v for name, v in index.labels.items() if v != index.ignore}:
         say(f"warning: the labels in {file} are not the data set's, {index.labels}; edit the plan or remove it")
     return plan

@@ -18,6 +18,7 @@ from halfmask.data.formats import stem, suffix, write_like
 from halfmask.data.index import Case
 from halfmask.data.plan import Plan
 from halfmask.data.preprocess import Prepared, file_values, preprocess, read_case
+from halfmask.data.regions import class_scores, largest
 from halfmask.inference.sliding_window import Predict, mirrored, sliding_window
 from halfmask.progress import Progress, say
 
@@ -41,9 +42,15 @@ class Predictor:
     flips: bool = False
     overlap: float = 0.5
 
+    def decide(self, probability: Tensor) -> np.ndarray:
+        """Class numbers (*shape), uint8, from what `probability` gave."""
+        if self.plan.exclusive:
+            return probability.max(0).indices.to(torch.uint8).cpu().numpy()
+        return largest(class_scores(list(probability.float().cpu().numpy()), self.plan.members))
+
     @torch.inference_mode()
     def probability(self, image: np.ndarray) -> Tensor:
-        """(K, *shape) of a normalized prepared image (C, *shape)."""
+        """(K, *shape) of a normalized prepared image (C, *shape), K the plan's outputs."""
         predict = mirrored(self.predict, self.plan.flips) if self.flips else self.predict
         return sliding_window(
             torch.from_numpy(image).to(self.device),
@@ -117,23 +124,26 @@ def _predict(case: Case, predictor: Predictor, out: Path, probability: bool, ent
     prepared = preprocess(image, None, grid, plan)
     p = predictor.probability(prepared.normalized())
     if probability:
-        for name, one in zip(plan.labels, p, strict=True):
-            _write_map(
-                out / "probability" / name.replace("/", "_"),
-                case,
-                prepared,
-                one,
-                fill=float(name == next(iter(plan.labels))),
-            )
+        for number, (name, one) in enumerate(zip(plan.output_names, p, strict=True)):
+            background = plan.exclusive and number == 0
+            folder = out / "probability" / name.replace("/", "_")
+            _write_map(folder, case, prepared, one, fill=float(background))
     if entropy:
-        p32 = p.float().clamp(min=1e-12)
-        share = -(p32 * p32.log()).sum(0) / math.log(len(p))
-        _write_map(out / "entropy", case, prepared, share.clamp(0, 1), fill=0.0)
+        _write_map(out / "entropy", case, prepared, uncertainty(p, exclusive=plan.exclusive), fill=0.0)
     if prepared.frame.shape == prepared.frame.kept:  # nothing to resample: bring class numbers back, not scores
-        classes = prepared.frame.place(p.max(0).indices.to(torch.uint8).cpu().numpy(), fill=0)
+        classes = prepared.frame.place(predictor.decide(p), fill=0)
     else:
-        classes = prepared.frame.restore_classes(p.float().cpu().numpy())
+        members = None if plan.exclusive else plan.members
+        classes = prepared.frame.restore_classes(p.float().cpu().numpy(), members)
     return write_like(out / case.name, file_values(classes, plan), like)
+
+
+def uncertainty(probability: Tensor, *, exclusive: bool) -> Tensor:
+    """Entropy (*spatial) of probabilities (K, *spatial), from 0, sure, to 1, undecided; the mean over regions."""
+    entropy = lambda p: -(p * p.clamp(min=1e-12).log())
+    p = probability.float()
+    share = entropy(p).sum(0) / math.log(len(p)) if exclusive else (entropy(p) + entropy(1 - p)).mean(0) / math.log(2)
+    return share.clamp(0, 1)
 
 
 def _write_map(folder: Path, case: Case, prepared: Prepared, values: Tensor, *, fill: float) -> None:

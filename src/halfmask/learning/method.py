@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -12,6 +13,7 @@ from halfmask.data.batch import Batch
 from halfmask.learning.clock import Clock
 from halfmask.learning.minimize import Minimize
 from halfmask.learning.recipe import Recipe
+from halfmask.networks.factory import Builder
 
 
 class Method(nn.Module):
@@ -23,6 +25,7 @@ class Method(nn.Module):
     default from there, so each has one home.
 
     Attributes:
+        exclusive: whether each voxel is of one class alone, or regions may overlap.
         recipe: what it proposes for the run.
         steps_per_cycle: after so many steps every kind of step has come once.
     """
@@ -30,12 +33,17 @@ class Method(nn.Module):
     recipe: ClassVar[Recipe] = Recipe()
     steps_per_cycle: ClassVar[int] = 1
 
+    def __init__(self, network: Builder):
+        super().__init__()
+        self.exclusive = network.exclusive
+
     def step(self, batch: Batch, minimize: Minimize, clock: Clock) -> None:
         """Take one training step.
 
         Args:
-            batch: labeled and unlabeled images, each (B, C, *spatial), labels (B, *spatial); both
-                moved, turned and scaled already, the labeled changed in intensity too.
+            batch: labeled and unlabeled images, each (B, C, *spatial), labels (B, *spatial), or
+                (B, K, *spatial) if regions may overlap; both moved, turned and scaled already, the
+                labeled changed in intensity too.
             minimize: ``minimize(networks, name=loss, ...)`` moves those networks' weights down the
                 sum of the losses. They have moved when it returns: what follows sees the new ones.
             clock: how far training is.
@@ -62,10 +70,21 @@ class Segmenter(Method):
         return self.student
 
     def predict(self, image: Tensor) -> Tensor:
-        """Class probabilities (B, K, *spatial), float32, of images (B, C, *spatial)."""
-        return probability(self.predictor(image))
+        """Probabilities (B, K, *spatial), float32, of images (B, C, *spatial)."""
+        return self.probability(self.predictor(image))
 
+    def probability(self, logits: Tensor) -> Tensor:
+        """Probabilities (B, K, *spatial), float32, from logits: of classes, which sum to 1, or of each region."""
+        return logits.float().softmax(dim=1) if self.exclusive else logits.float().sigmoid()
 
-def probability(logits: Tensor) -> Tensor:
-    """Class probabilities (B, K, *spatial), float32, from logits."""
-    return logits.float().softmax(dim=1)
+    def decide(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """What a network says, as a label, and how sure it is of it; both without gradient.
+
+        Returns:
+            confidence, float32, and label, int64: (B, *spatial) class numbers, or (B, K, *spatial) 0 and 1 of each
+            region, as the labels of a batch are.
+        """
+        p = self.probability(logits.detach())
+        if self.exclusive:
+            return tuple(p.max(dim=1))  # type: ignore[return-value]
+        return torch.maximum(p, 1 - p), (p > 0.5).long()

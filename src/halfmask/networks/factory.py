@@ -9,14 +9,22 @@ from typing import Any
 import torch
 
 from halfmask.config import nearest, read_settings
+from halfmask.networks.resnet_unet import ResNetUNet
 from halfmask.networks.segmenter import SegmentationNetwork
+from halfmask.networks.swin_unet import SwinUNet
+from halfmask.networks.swin_unetr import SwinUNETR
 from halfmask.networks.unet import UNet
+from halfmask.networks.unetr import UNETR
 from halfmask.networks.vnet import VNet
 
 _NETWORKS: dict[str, tuple[Callable[..., SegmentationNetwork], dict[str, Any]]] = {
     "unet": (UNet, {}),
     "residual_unet": (UNet, {"residual": True}),
     "vnet": (VNet, {}),
+    "resnet_unet": (ResNetUNet, {}),
+    "swin_unet": (SwinUNet, {}),
+    "swin_unetr": (SwinUNETR, {}),
+    "unetr": (UNETR, {}),
 }
 """Each name's class, and the defaults that the name changes."""
 
@@ -41,7 +49,7 @@ def make(
     Args:
         patch: the shape of training images.
         pooling: the stride of each level relative to the one above it, ones at level 0; if None, all axes are
-            halved together as often as the patch allows.
+            halved together as often as the patch allows. Networks whose depth is fixed leave it and the kernels out.
         kernels: the kernel size of each level; if None, 3, but 1 along axes that are halved later.
         settings: the keywords of the network's class; text is converted.
 
@@ -72,12 +80,16 @@ class Builder:
     ``network()`` is one of the plan's architecture; ``network("vnet")`` is another one for the same data,
     with its own default settings. Keywords change one network: ``network(classes=5)``,
     ``network(dropout=0.5)``. A plan of which no network can be made is refused here, before any data is read.
+
+    Attributes:
+        exclusive: whether each voxel is of one of the classes, or they are regions that may overlap.
     """
 
     name: str
     _: KW_ONLY
     channels: int
     classes: int
+    exclusive: bool = True
     dims: int
     patch: Sequence[int]
     pooling: Sequence[Sequence[int]] | None = None

@@ -50,6 +50,19 @@ def budget(text: str | None) -> int | float | None:
     raise ValueError(f"--labels is a count such as 8 or a share such as 0.1 or 10%, got {text!r}")
 
 
+def millimeters(text: str | None) -> tuple[float, ...] | None:
+    """ "10,2,2" or "2,2": two or three numbers above 0."""
+    if text is None:
+        return None
+    try:
+        numbers = tuple(map(float, text.split(",")))
+        if len(numbers) in (2, 3) and all(0 < n < math.inf for n in numbers):
+            return numbers
+    except ValueError:
+        pass
+    raise ValueError(f"--spacing is two or three numbers above 0 such as 10,2,2, got {text!r}")
+
+
 def halves(text: str | None) -> tuple[int | None, int | None]:
     """ "2+2": labeled and unlabeled images a step; None leaves it to the recipe."""
     if text is None:

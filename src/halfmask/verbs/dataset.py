@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from halfmask.verbs.arguments import Doc, Group, Workers, require, worker_count
+from halfmask.verbs.arguments import Doc, Group, Workers, millimeters, require, worker_count
 
 if TYPE_CHECKING:
     from halfmask.data.index import Fault
@@ -54,6 +54,9 @@ def prepare(
     ] = None,
     seed: Annotated[int | None, Doc("Of the random splits; 0 unless given.")] = None,
     dims: Annotated[int | None, Doc("2 or 3; the plan decides unless given.")] = None,
+    spacing: Annotated[
+        str | None, Doc("mm of a prepared voxel as 10,2,2, or within slices as 2,2; the plan decides unless given.")
+    ] = None,
     memory: Annotated[
         float | None, Doc("GiB that training may take; the patch follows from it; 8 unless given.")
     ] = None,
@@ -73,8 +76,8 @@ def prepare(
     index = read_index(data, group=group)
     with pool(worker_count(workers)) as executor:
         store = preparing.prepare(
-            index, out, test=test, seed=seed, dims=dims, memory_gib=memory,  # type: ignore[arg-type]
-            ignore_value=ignore_value, executor=executor,
+            index, out, test=test, seed=seed, dims=dims, spacing=millimeters(spacing),  # type: ignore[arg-type]
+            memory_gib=memory, ignore_value=ignore_value, executor=executor,
         )  # fmt: skip
     plan, splits = store.plan, store.splits
     print(f"{len(store.stored)} cases stored in {out}, {len(splits.test)} sealed, {len(splits.folds)} folds")

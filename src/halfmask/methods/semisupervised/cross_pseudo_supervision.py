@@ -31,7 +31,7 @@ class CrossPseudoSupervision(Segmenter):
         ramp: bool = True,
         on: Literal["unlabeled", "all"] = "all",
     ):
-        super().__init__()
+        super().__init__(network)
         self.student, self.peer = network(), network()
         self.weight, self.ramp, self.on = weight, ramp, on
 
@@ -41,8 +41,8 @@ class CrossPseudoSupervision(Segmenter):
         weight = self.weight * (sigmoid_rampup(clock.progress) if self.ramp else 1)
         p, q = self.student(batch.image), self.peer(batch.image)
 
-        # Each is trained on the other's hard labels; argmax passes no gradient back.
-        student, peer = (logits[counts].detach().max(1).indices for logits in (p, q))
+        # Each is trained on the other's hard labels, which pass no gradient back.
+        student, peer = (self.decide(logits[counts])[1] for logits in (p, q))
         minimize(
             [self.student, self.peer],
             supervised=dice_ce(p[:n], y) + dice_ce(q[:n], y),

@@ -6,7 +6,7 @@ import torch
 
 from halfmask.augment.views import strong
 from halfmask.config import Share, Weight
-from halfmask.learning.method import Segmenter, probability
+from halfmask.learning.method import Segmenter
 from halfmask.losses.consistency import pseudo_label_ce
 from halfmask.losses.segmentation import dice_ce
 from halfmask.networks.factory import Builder
@@ -25,14 +25,14 @@ class FixMatch(Segmenter):
     """
 
     def __init__(self, network: Builder, *, weight: Weight = 1.0, threshold: Share = 0.95):
-        super().__init__()
+        super().__init__(network)
         self.student = network()
         self.weight, self.threshold = weight, threshold
 
     def step(self, batch, minimize, clock):
         x, y, u = batch.labeled.image, batch.labeled.label, batch.unlabeled.image
         with torch.no_grad():
-            confidence, pseudo = probability(self.student(u)).max(1)
+            confidence, pseudo = self.decide(self.student(u))
         labeled, unlabeled = self.student(torch.cat([x, strong(u, holes=True)])).split([len(x), len(u)])
 
         keep = confidence >= self.threshold  # 1(max q_b ≥ τ)

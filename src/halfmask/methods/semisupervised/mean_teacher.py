@@ -9,7 +9,7 @@ import torch
 from halfmask.augment.intensity import noisy
 from halfmask.config import Share, Weight
 from halfmask.learning.average import average_of, follow, warm
-from halfmask.learning.method import Segmenter, probability
+from halfmask.learning.method import Segmenter
 from halfmask.learning.schedules import sigmoid_rampup
 from halfmask.losses.consistency import probability_mse
 from halfmask.losses.segmentation import dice_ce
@@ -40,7 +40,7 @@ class MeanTeacher(Segmenter):
         on: Literal["unlabeled", "all"] = "unlabeled",
         predict_with: Literal["teacher", "student"] = "teacher",
     ):
-        super().__init__()
+        super().__init__(network)
         self.student = network()
         self.teacher = average_of(self.student)
         self.weight, self.decay, self.noise = weight, decay, noise
@@ -57,11 +57,11 @@ class MeanTeacher(Segmenter):
 
         logits = self.student(noisy(batch.image, std=self.noise))  # f(x + η), f(u + η)
         with torch.no_grad():
-            target = probability(self.teacher(noisy(batch.image[counts], std=self.noise)))  # f'(u + η')
+            target = self.probability(self.teacher(noisy(batch.image[counts], std=self.noise)))  # f'(u + η')
 
         minimize(
             self.student,
             supervised=dice_ce(logits[:n], batch.labeled.label),
-            consistency=weight * probability_mse(logits[counts], target),
+            consistency=weight * probability_mse(self.probability(logits[counts]), target),
         )
         follow(self.teacher, self.student, warm(self.decay, clock.step))  # θ' ← α θ' + (1 − α) θ

@@ -18,7 +18,7 @@ class Supervised(Segmenter):
     recipe = Recipe(unlabeled=0)
 
     def __init__(self, network: Builder):
-        super().__init__()
+        super().__init__(network)
         self.student = network()
 
     def step(self, batch, minimize, clock):
