@@ -15,6 +15,19 @@ def by(shape: Sequence[int]) -> str:
     return "×".join(map(str, shape))
 
 
+def check_sides(dims: int, patch: Sequence[int]) -> None:
+    """Raise ValueError unless the patch has 2 or 3 sides, as many as ``dims``."""
+    if dims not in (2, 3):
+        raise ValueError(f"a network has 2 or 3 dims, not {dims}")
+    if len(patch) != dims:
+        raise ValueError(f"a network of {dims} dims needs a patch of {dims} sides, not {by(patch)}")
+
+
+def halving(dims: int, count: int, first: int = 1) -> Levels:
+    """The strides of a network that halves all axes ``count`` times, whatever the patch, after a first stride."""
+    return ((first,) * dims, *((2,) * dims,) * count)
+
+
 def halvings(patch: Shape, most: int, least: int = 4) -> Levels:
     """The stride from each level to the next, isotropic, as deep as the patch allows.
 
@@ -64,10 +77,7 @@ def plan_levels(
         pooling: the stride of each level relative to the one above it, ones at level 0.
         most: how many halvings to derive at most.
     """
-    if dims not in (2, 3):
-        raise ValueError(f"a network has 2 or 3 dims, not {dims}")
-    if len(patch) != dims:
-        raise ValueError(f"a network of {dims} dims needs a patch of {dims} sides, not {by(patch)}")
+    check_sides(dims, patch)
     strides = halvings(tuple(patch), most) if pooling is None else tuple(map(tuple, pooling))
     if any(len(stride) != dims for stride in strides) or set(strides[:1]) != {(1,) * dims}:
         raise ValueError(f"pooling must start with {(1,) * dims} and have {dims} strides a level, not {pooling}")

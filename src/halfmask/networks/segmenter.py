@@ -17,21 +17,25 @@ class SegmentationNetwork(nn.Module):
     """Images (B, C, *spatial) to logits (B, K, *spatial), openable level by level.
 
     A subclass sets ``encoder`` (images to features, finest first, the bottleneck last) and ``decoder``
-    (features to maps, finest first; the last map is the bottleneck feature itself).
+    (features to maps, finest first; the last map is the bottleneck feature itself), and ``head`` where a
+    1×1 convolution does not do: where level 0 is coarser than the image, the head brings it to the image's size.
 
     Attributes:
-        channels, classes, dims: C, K, and 2 or 3.
-        widths: features of each level, finest first, for the encoder's features and the decoder's maps alike.
-        strides: of each level relative to the image, ones at level 0.
+        channels, classes, dims, patch: C, K, 2 or 3, and the shape of training images.
+        widths: of the encoder's features at each level, finest first.
+        map_widths: of the decoder's maps at each level, mostly the same.
+        strides: of each level relative to the image; not all ones at level 0 where the head enlarges.
 
     Args:
-        patch: the shape of training images; refused if the network cannot take it.
-        pooling: the stride of each level relative to the one above it.
+        patch: refused if the network cannot take it.
+        pooling: the stride of each level relative to the one above it, and of level 0 relative to the image.
+        map_widths: ``widths`` if None.
         norm: "instance" and "batch" refuse images that leave them one value to average at the bottleneck.
     """
 
     encoder: nn.Module
     decoder: nn.Module
+    head: nn.Module
 
     def __init__(
         self,
@@ -42,14 +46,15 @@ class SegmentationNetwork(nn.Module):
         *,
         widths: Shape,
         pooling: Levels,
+        map_widths: Shape | None = None,
         norm: str | None = None,
     ):
         super().__init__()
         self.channels, self.classes, self.dims, self.norm = channels, classes, dims, norm
-        self.widths = widths
+        self.patch, self.widths, self.map_widths = tuple(patch), widths, map_widths or widths
         self.strides: Levels = tuple(accumulate(pooling, lambda a, b: tuple(m * n for m, n in zip(a, b, strict=True))))
         self.check((2, channels, *patch))
-        self.head = CONV[dims](widths[0], classes, 1)
+        self.head = CONV[dims](self.map_widths[0], classes, 1)
 
     def encode(self, x: Tensor) -> list[Tensor]:
         """Features of each level (B, widths[k], *spatial / strides[k]), finest first."""
@@ -57,7 +62,7 @@ class SegmentationNetwork(nn.Module):
         return self.encoder(x)
 
     def decode(self, features: list[Tensor]) -> list[Tensor]:
-        """Maps of each level, shaped as the features; logits are ``head(maps[0])``."""
+        """Maps of each level (B, map_widths[k], *spatial / strides[k]), finest first; logits are ``head(maps[0])``."""
         return self.decoder(features)
 
     def forward(self, x: Tensor) -> Tensor:
