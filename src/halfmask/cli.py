@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from halfmask import __version__, verbs
+from halfmask.training.launch import SeveralProcesses, launch
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -51,6 +52,8 @@ def _command(verb: Callable[..., Any]) -> Callable[..., Any]:
         bound = [options.pop(p.name) for p in positional]
         try:
             result = verb(*bound, **options)
+        except SeveralProcesses as e:
+            raise typer.Exit(launch(sys.argv[1:], e.count)) from None
         except KeyboardInterrupt as e:  # here, as typer would end any with 130 and without a word
             print(str(e) or "stopped", file=sys.stderr)
             raise typer.Exit(128 + getattr(e, "signal", signal.SIGINT)) from None

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
+
+_mute = False
+
+
+@contextlib.contextmanager
+def muted(mute: bool = True) -> Iterator[None]:
+    """Within, this process neither says anything nor shows progress: of several that do the same, one speaks."""
+    global _mute
+    before, _mute = _mute, mute
+    try:
+        yield
+    finally:
+        _mute = before
 
 
 def say(text: str) -> None:
     """One line to standard error, with the time where it is no terminal."""
+    if _mute:
+        return
     stamp = "" if sys.stderr.isatty() else time.strftime("%H:%M:%S ")
     print(stamp + text, file=sys.stderr, flush=True)
 
@@ -24,7 +41,7 @@ class Progress:
         self.bar: Any = None
 
     def __enter__(self) -> Progress:
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and not _mute:
             from rich import progress as rich
             from rich.console import Console
 

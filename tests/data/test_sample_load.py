@@ -35,8 +35,12 @@ def cases(tmp_path_factory):
     return made
 
 
-def stream(cases, patch=(8, 10, 12), margin=(0, 0, 0), size=3, seed=0, name="labeled", labeled=True, sparse=None):
-    return Stream(cases, patch=patch, margin=margin, size=size, seed=seed, name=name, labeled=labeled, sparse=sparse)
+def stream(
+    cases, patch=(8, 10, 12), margin=(0, 0, 0), size=3, seed=0, name="labeled", labeled=True, sparse=None, slots=None
+):
+    return Stream(
+        cases, patch=patch, margin=margin, size=size, seed=seed, name=name, labeled=labeled, sparse=sparse, slots=slots
+    )
 
 
 def loader(cases, *, threads=0, dims=3, unlabeled=True, **changes):
@@ -116,16 +120,33 @@ def test_crops_on_foreground_show_each_class_alike(cases, monkeypatch):
 def test_the_same_batches_with_any_number_of_threads_from_memory_or_disk(cases, monkeypatch, changes):
     expected = list(loader(cases, **changes).batches(0, 12))
     assert all(map(same, expected[7:], loader(cases, **changes).batches(7, 12))), "from any step on"
-    for place in (load._where, lambda size, device: None):
+    for place in (load._where, lambda *_: None):
         monkeypatch.setattr(load, "_where", place)
         for threads in (0, 1, 3):
             found = list(loader(cases, threads=threads, **changes).batches(0, 12))
             assert len(found) == 12 and all(map(same, expected, found))
 
 
+def test_what_fits_once_may_not_fit_once_for_each_process(cases, monkeypatch):
+    size = sum(load._bytes(c) for c in cases)
+    monkeypatch.setattr(load, "_memory", lambda: 3 * size / load.CACHE)
+    held = [load.Volumes(cases, labels=True, device=CPU, local=local).place for local in (1, 2, 3)]
+    assert held == [CPU, CPU, None]
+
+
+def test_processes_share_out_what_one_would_read(cases):
+    whole = stream(cases, size=4)
+    parts = [stream(cases, size=4, slots=range(2 * rank, 2 * rank + 2)) for rank in range(2)]
+    for step in (0, 3):
+        expected = next(Loader(whole, None, dims=3, device=CPU, threads=0).batches(step, step + 1)).labeled
+        found = [next(Loader(p, None, dims=3, device=CPU, threads=0).batches(step, step + 1)).labeled for p in parts]
+        for name in ("image", "label", "case"):
+            assert torch.equal(torch.cat([getattr(images, name) for images in found]), getattr(expected, name))
+
+
 def test_threads_share_one_file(cases, monkeypatch):
     """Four threads read the same compressed volume again and again."""
-    monkeypatch.setattr(load, "_where", lambda size, device: None)
+    monkeypatch.setattr(load, "_where", lambda *_: None)
     one = lambda threads: loader(cases[:1], threads=threads, unlabeled=False, size=8, patch=(16, 16, 16))
     assert all(map(same, one(0).batches(0, 60), one(4).batches(0, 60)))
 

@@ -14,6 +14,7 @@ import torch
 from halfmask.training import checkpoint
 from halfmask.training.interrupt import Interrupt
 from halfmask.training.journal import Journal, read_journal
+from halfmask.training.launch import LAUNCHER
 
 STEPS = 150
 
@@ -123,3 +124,11 @@ def test_signals_are_noted_and_a_second_ctrl_c_is_obeyed():
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_process_whose_launcher_is_gone_stops(monkeypatch):
+    with Interrupt() as interrupt:
+        monkeypatch.setenv(LAUNCHER, str(os.getppid()))
+        assert interrupt.received is None
+        monkeypatch.setenv(LAUNCHER, str(os.getpid()))
+        assert interrupt.received == signal.SIGTERM

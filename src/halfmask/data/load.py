@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -18,8 +19,8 @@ from halfmask.data.batch import IGNORE, Batch, Images
 from halfmask.data.sample import Stream
 from halfmask.data.stored_case import StoredCase
 
-SHARE = 0.3
-"""Of the memory of the device, or of the machine, that the volumes of one stream may take."""
+CACHE = 0.3
+"""Share of the memory of the device, or of the machine, that the volumes of one stream may take."""
 
 
 class Volumes:
@@ -27,11 +28,21 @@ class Volumes:
 
     Args:
         labels: whether training may read these cases' labels at all.
+        cache: share of memory that they may take; with 0 every crop is read from disk.
+        local: processes of this computer that hold as much, each for itself.
     """
 
-    def __init__(self, cases: Sequence[StoredCase], *, labels: bool, device: torch.device):
+    def __init__(
+        self,
+        cases: Sequence[StoredCase],
+        *,
+        labels: bool,
+        device: torch.device,
+        cache: float = CACHE,
+        local: int = 1,
+    ):
         self.cases, self.labels = cases, labels
-        self.place = _where(sum(_bytes(c) for c in cases), device)
+        self.place = _where(sum(_bytes(c) for c in cases), device, cache, local)
         self.held: list[tuple[Tensor, Tensor | None]] = []
         if self.place is not None:
             self.held = [(self._hold(c.image), self._hold(c.label) if labels else None) for c in cases]
@@ -51,10 +62,10 @@ def _bytes(case: StoredCase) -> int:
     return int(np.prod(case.shape)) * (len(case.channels) * case.image.dtype.itemsize + 1)
 
 
-def _where(size: int, device: torch.device) -> torch.device | None:
-    if device.type == "cuda" and size < SHARE * torch.cuda.mem_get_info(device)[0]:
+def _where(size: int, device: torch.device, cache: float, local: int) -> torch.device | None:
+    if device.type == "cuda" and size < cache * torch.cuda.mem_get_info(device)[0]:
         return device
-    return torch.device("cpu") if size < SHARE * _memory() else None
+    return torch.device("cpu") if size * local < cache * _memory() else None
 
 
 def _memory() -> int:
@@ -93,6 +104,8 @@ class Loader:
         dims: 2 takes the single slice of each crop as a picture.
         threads: that read ahead; 0 reads when asked.
         ahead: batches kept ready.
+        cache: see `Volumes`.
+        local: processes of this computer that train together and share its memory.
     """
 
     def __init__(
@@ -104,12 +117,15 @@ class Loader:
         device: torch.device,
         threads: int = 2,
         ahead: int = 4,
+        cache: float = CACHE,
+        local: int = 1,
     ):
         self.labeled, self.unlabeled, self.dims, self.device = labeled, unlabeled, dims, device
         self.threads, self.ahead = threads, ahead
-        self.volumes = {labeled: Volumes(labeled.cases, labels=True, device=device)}
+        hold = functools.partial(Volumes, device=device, cache=cache, local=local)
+        self.volumes = {labeled: hold(labeled.cases, labels=True)}
         if unlabeled is not None:
-            self.volumes[unlabeled] = Volumes(unlabeled.cases, labels=False, device=device)
+            self.volumes[unlabeled] = hold(unlabeled.cases, labels=False)
 
     def epoch(self, step: int) -> int:
         """Passes over the smaller of the two streams."""
@@ -135,12 +151,12 @@ class Loader:
                     future.cancel()
 
     def cases(self, step: int) -> list[str]:
-        """The names of the cases in a step's batch, for error messages."""
+        """The names of the cases in this process's part of a step's batch, for error messages."""
         return [
             s.cases[s.place(step, slot).case].name
             for s in (self.labeled, self.unlabeled)
             if s is not None
-            for slot in range(s.size)
+            for slot in s.slots
         ]
 
     def _read(self, step: int) -> tuple[Crops, Crops | None]:
@@ -161,7 +177,7 @@ class Loader:
 
     def _crops(self, stream: Stream, step: int) -> Crops:
         volumes = self.volumes[stream]
-        places = [stream.place(step, slot) for slot in range(stream.size)]
+        places = [stream.place(step, slot) for slot in stream.slots]
         cases = [stream.cases[p.case] for p in places]
         where = volumes.place or torch.device("cpu")
         pin = self.device.type == "cuda" and where.type == "cpu"

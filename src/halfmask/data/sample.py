@@ -51,7 +51,8 @@ class Stream:
         cases: to draw from.
         patch: (3,) the crop that training sees; it lies inside the image where it fits.
         margin: (3,) voxels more on each side, for rotations; they may lie outside.
-        size: crops a batch.
+        size: crops a batch, of all processes that train together.
+        slots: those of them that this process reads; all unless given.
         seed, name: two streams of one seed and different names are independent.
         labeled: place crops on foreground and on annotated slices.
     """
@@ -67,7 +68,9 @@ class Stream:
         name: str,
         labeled: bool,
         sparse: Sparse | None = None,
+        slots: range | None = None,
     ):
+        self.slots = range(size) if slots is None else slots
         self.cases, self.patch, self.margin, self.size = tuple(cases), patch, margin, size
         self.seed, self.labeled, self.sparse = (seed, zlib.crc32(name.encode())), labeled, sparse
         self.slices = [sparse.annotated(c) for c in cases] if labeled and sparse else None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+
+from halfmask.learning.processes import ALONE, Processes
 
 
 class Minimize(Protocol):
@@ -16,15 +18,17 @@ class Minimize(Protocol):
 
     def __call__(self, networks: nn.Module | Iterable[nn.Module], **losses: Tensor) -> None: ...
 
+    def mean(self, tensor: Tensor) -> Tensor: ...
+
     def log(self, **figures: Tensor | float) -> None: ...
 
 
 class NotFinite(ValueError):
-    """A loss or a gradient became NaN or infinite, at ``step``."""
+    """A loss or a gradient became NaN or infinite, at ``step``, and first so in this process if ``here``."""
 
-    def __init__(self, message: str, step: int):
+    def __init__(self, message: str, step: int, here: bool):
         super().__init__(message)
-        self.step = step
+        self.step, self.here = step, here
 
 
 class Minimizer:
@@ -36,6 +40,8 @@ class Minimizer:
     Args:
         optimizers: one for each network that learns, by its attribute name in ``method``.
         clip: the largest norm of the gradient of one call; None does not clip.
+        processes: that take each step together. Weights move by the mean of their gradients, so a loss that is a
+            mean over images is as one of the joint batch; each calls with the same networks in the same order.
 
     Attributes:
         step: the training step that calls belong to, for errors; whoever trains sets it.
@@ -44,8 +50,15 @@ class Minimizer:
         noted: since the last `check`, step by step, what had to be finite and whether it was.
     """
 
-    def __init__(self, method: nn.Module, optimizers: dict[str, Optimizer], *, clip: float | None = None):
-        self.optimizers, self.clip = optimizers, clip
+    def __init__(
+        self,
+        method: nn.Module,
+        optimizers: dict[str, Optimizer],
+        *,
+        clip: float | None = None,
+        processes: Processes = ALONE,
+    ):
+        self.optimizers, self.clip, self.processes = optimizers, clip, processes
         self.names = {network: name for name, network in method.named_children()}
         self.step = 0
         self.losses: dict[str, Tensor] = {}
@@ -77,11 +90,28 @@ class Minimizer:
             optimizer.zero_grad(set_to_none=True)
         with torch.autocast(weights[0].device.type, enabled=False):
             torch.stack([loss.float() for loss in losses.values()]).sum().backward(inputs=weights)
+        self._average(weights)
         norm = nn.utils.clip_grad_norm_(weights, self.clip or math.inf, foreach=True)
         self.noted.append((self.step, f"the gradient of {' + '.join(losses)}", norm.isfinite()))
         for optimizer in optimizers:
             optimizer.step()
         torch.clear_autocast_cache()  # else a bf16 region goes on with the weights before the move
+
+    def _average(self, weights: Sequence[Tensor]) -> None:
+        """Gradients become their mean over the processes; one that is missing counts as zero, unless all miss it."""
+        somewhere = self.processes.most([p.grad is not None for p in weights])
+        gradients = []
+        for p, known in zip(weights, somewhere, strict=True):
+            if known:
+                p.grad = torch.zeros_like(p) if p.grad is None else p.grad
+                gradients.append(p.grad)
+        self.processes.average(gradients)
+
+    def mean(self, tensor: Tensor) -> Tensor:
+        """The mean over the processes of what moves state other than weights, e.g. a center; no gradient passes."""
+        tensor = tensor.detach().clone()
+        self.processes.average([tensor])
+        return tensor
 
     def log(self, **figures: Tensor | float) -> None:
         """Note figures that are no losses, e.g. the share of pseudo-labels that were kept."""
@@ -91,14 +121,15 @@ class Minimizer:
     def check(self) -> None:
         """Raise `NotFinite` if a loss or gradient since the last check was not finite; waits for the device.
 
-        It names the first: what comes after it is broken too.
+        It names the first: what comes after it is broken too. All processes raise, whoever's it was.
         """
         noted, self.noted = self.noted, []
         fine = torch.stack([each for *_, each in noted]).tolist() if noted else []
-        broken = [(step, what) for (step, what, _), good in zip(noted, fine, strict=True) if not good]
-        if broken:
-            step, what = broken[0]
-            raise NotFinite(f"{what} is not finite", step)
+        broken = self.processes.most([not good for good in fine])
+        if any(broken):
+            first = broken.index(True)
+            step, what, _ = noted[first]
+            raise NotFinite(f"{what} is not finite", step, here=not fine[first])
 
     def set_rate(self, factor: float) -> None:
         """Scale each learning rate; a group with ``scheduled=False`` keeps its own."""

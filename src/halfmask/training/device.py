@@ -2,30 +2,59 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments import LightningEnvironment, SLURMEnvironment, TorchElasticEnvironment
+from lightning_fabric.strategies import DDPStrategy
 from torch import Tensor
 
 from halfmask.data.plan import Plan
 from halfmask.inference.predict import Predictor
 from halfmask.learning.method import Method, Segmenter
 from halfmask.networks.segmenter import SegmentationNetwork
+from halfmask.training.launch import Surroundings
 
 PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed"}
 
 
-def make_fabric(device: str, precision: str = "32") -> Fabric:
+def make_fabric(device: str, precision: str = "32", here: Surroundings | None = None) -> Fabric:
     """Fabric for one device: "cpu", "cuda", or "auto", which is CUDA where there is one.
 
+    Args:
+        here: the processes to train with, each on its own device; their group exists once it is launched.
+
     Raises:
-        ValueError: this computer has no such device.
+        ValueError: this computer has no such device, or not enough of them.
     """
     torch.backends.cudnn.benchmark = True  # patches have one shape
-    wanted = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    options: dict[str, Any] = {"accelerator": kind_of(device), "precision": PRECISIONS[precision]}
+    check_devices(device, here.local if here else 1)
     try:
-        return Fabric(accelerator=wanted, devices=1, precision=PRECISIONS[precision])  # type: ignore[arg-type]
+        if here is None:  # whatever else was started around it
+            return Fabric(devices=1, plugins=LightningEnvironment(), **options)
+        # The GPUs' own backend for gradients; flags go over the CPUs and wait for no GPU.
+        strategy = DDPStrategy(process_group_backend="cpu:gloo,cuda:nccl" if kind_of(device) == "cuda" else "gloo")
+        plugin = TorchElasticEnvironment() if here.by == "torchrun" else SLURMEnvironment(auto_requeue=False)
+        nodes = here.size // here.local
+        return Fabric(devices=here.local, num_nodes=nodes, strategy=strategy, plugins=plugin, **options)
     except RuntimeError as e:
         raise ValueError(f"this computer has no device {device!r} that works; give --device auto or cpu") from e
+
+
+def kind_of(device: str) -> str:
+    """ "cpu" or "cuda"; "auto" is CUDA where there is one."""
+    return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+
+
+def check_devices(device: str, count: int) -> None:
+    """Raise ValueError if this computer has GPUs, but fewer than the ``count`` that are to train together."""
+    if kind_of(device) == "cuda" and 0 < torch.cuda.device_count() < count:
+        raise ValueError(
+            f"{count} processes on this computer need a GPU each, {torch.cuda.device_count()} can be seen; "
+            "lower --devices, or let each process see all GPUs of its computer"
+        )
 
 
 def layout(device: torch.device, dims: int) -> torch.memory_format:

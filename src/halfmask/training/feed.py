@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import torch
 
 from halfmask.augment.views import Augmentation
-from halfmask.data.batch import IGNORE
-from halfmask.data.load import Loader
+from halfmask.data.batch import IGNORE, Images
+from halfmask.data.load import CACHE, Loader
 from halfmask.data.plan import Plan
+from halfmask.data.regions import region_labels
 from halfmask.data.sample import Sparse, Stream
 from halfmask.data.store import Store
+from halfmask.learning.processes import ALONE, Processes
 from halfmask.progress import say
 from halfmask.training.run import Run
 
@@ -42,18 +45,44 @@ def augmentation(plan: Plan) -> Augmentation:
     return Augmentation(patch=plan.patch, spacing=spacing, flips=plan.flips)
 
 
-def make_loader(run: Run, store: Store, device: torch.device, *, threads: int) -> Loader:
-    """The batches of a run. A 2D patch is a crop of one slice."""
+def target(plan: Plan, images: Images) -> Images:
+    """Labeled images with what networks are to say of them, where the plan trains regions, not classes."""
+    if plan.exclusive or images.label is None:
+        return images
+    return images.with_(label=region_labels(images.label, plan.members))
+
+
+def make_loader(
+    run: Run,
+    store: Store,
+    device: torch.device,
+    *,
+    threads: int,
+    cache: float = CACHE,
+    processes: Processes = ALONE,
+) -> Loader:
+    """The batches of a run. A 2D patch is a crop of one slice.
+
+    With several processes each gets its part of the batch that one would get of their joint size.
+    """
     plan, recipe = store.plan, run.recipe
     flat = (1,) * (3 - plan.dims)
     margin = tuple((m - p) // 2 for m, p in zip(augmentation(plan).margin(), plan.patch, strict=True))
-    stream = functools.partial(Stream, patch=(*flat, *plan.patch), margin=(*(0 for _ in flat), *margin), seed=run.seed)
+    patch, margin = (*flat, *plan.patch), (*(0 for _ in flat), *margin)
+    place = functools.partial(Stream, patch=patch, margin=margin, seed=run.seed)
+
+    def stream(cases: list, size: int, **options: Any) -> Stream:
+        own = range(processes.rank * size, (processes.rank + 1) * size)
+        return place(cases, size=size * processes.size, slots=own, **options)
+
     cases = lambda names: [store.case(name) for name in names]
     sparse = Sparse(run.slices, run.slice_axis, run.seed) if run.slices < 1 else None
     assert recipe.labeled is not None
-    labeled = stream(cases(labeled_cases(run, store)), size=recipe.labeled, name="labeled", labeled=True, sparse=sparse)
+    labeled = stream(cases(labeled_cases(run, store)), recipe.labeled, name="labeled", labeled=True, sparse=sparse)
     unlabeled = None
     if recipe.unlabeled:
         pool = cases(unlabeled_cases(run, store))
-        unlabeled = stream(pool, size=recipe.unlabeled, name="unlabeled", labeled=False)
-    return Loader(labeled, unlabeled, dims=plan.dims, device=device, threads=threads)
+        unlabeled = stream(pool, recipe.unlabeled, name="unlabeled", labeled=False)
+    return Loader(
+        labeled, unlabeled, dims=plan.dims, device=device, threads=threads, cache=cache, local=processes.local
+    )

@@ -6,25 +6,33 @@ import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from halfmask.data.atomic import write_text
 
 
 class Journal:
-    """Appends lines to journal.jsonl; a run that goes on from step n forgets what was written after it."""
+    """Appends lines to journal.jsonl; a run that goes on from step n forgets what was written after it.
 
-    def __init__(self, file: Path, *, resumed_at: int):
+    With ``file=None`` it notes nothing, as in a process that does not lead.
+    """
+
+    def __init__(self, file: Path | None, *, resumed_at: int):
+        self.file: TextIO | None = None
+        if file is None:
+            return
         lines = [line for line in read_journal(file) if line["step"] < resumed_at] if file.exists() else []
         write_text(file, "".join(_line(line) for line in lines))
         self.file = open(file, "a", encoding="utf-8", buffering=1)  # noqa: SIM115 (closed by `close`)
 
     def write(self, step: int, kind: str, **figures: Any) -> None:
         """Note figures of a kind ("train", "validation", "time", …) at a step."""
-        self.file.write(_line({"step": step, "kind": kind, **figures}))
+        if self.file is not None:
+            self.file.write(_line({"step": step, "kind": kind, **figures}))
 
     def close(self) -> None:
-        self.file.close()
+        if self.file is not None:
+            self.file.close()
 
 
 def read_journal(file: Path) -> Iterator[dict[str, Any]]:

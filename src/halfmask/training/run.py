@@ -31,7 +31,8 @@ class Run:
         network: its name; ``network_settings`` are those that differ from the defaults.
         recipe: complete.
         labels: budget, see `Splits.labeled`; slices: share of slices that keep their labels, along ``slice_axis``.
-        init: the folder of the run whose weights it starts from.
+        init: the run, file or name in the hub whose weights it starts from.
+        processes: that train together, each with a batch of the recipe's size.
     """
 
     method: str
@@ -46,6 +47,7 @@ class Run:
     seed: int = 0
     precision: str = "32"
     init: str | None = None
+    processes: int = 1
 
 
 def describe(
@@ -104,17 +106,26 @@ def _gathered(faults: list[str]) -> Iterator[None]:
 
 
 def builder_of(plan: Plan, run: Run) -> Builder:
-    """Builds the networks of a run. Pooling and kernels are the plan's for the plan's own kinds of U-Net."""
+    """Builds the networks of a run. Pooling and kernels are the plan's for the plan's own kinds of U-Net.
+
+    Raises:
+        ValueError: the network cannot be made for the plan's patch, or with its settings.
+    """
     planned = {"pooling": [(1,) * plan.dims, *plan.pooling], "kernels": plan.kernels}
-    return Builder(
-        run.network,
-        channels=len(plan.channels),
-        classes=plan.classes,
-        dims=plan.dims,
-        patch=plan.patch,
-        settings=run.network_settings,
-        **(planned if run.network.endswith("unet") else {}),
-    )
+    try:
+        return Builder(
+            run.network,
+            channels=len(plan.channels),
+            classes=len(plan.output_names),
+            exclusive=plan.exclusive,
+            dims=plan.dims,
+            patch=plan.patch,
+            settings=run.network_settings,
+            **(planned if run.network in ("unet", "residual_unet") else {}),
+        )
+    except ValueError as e:
+        remedy = "change the store's plan.yaml (patch; nothing is prepared anew) or --set network.…"
+        raise ValueError(f"no network {run.network!r} can be made for the plan: {e}; {remedy}") from e
 
 
 def make_method(plan: Plan, run: Run) -> Method:

@@ -3,33 +3,40 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import itertools
 import json
 import time
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
 import torch
 import yaml
+from lightning_fabric import Fabric
 
 from halfmask.data.atomic import write_text
 from halfmask.data.batch import Batch
+from halfmask.data.load import CACHE
 from halfmask.data.store import Store
 from halfmask.inference.predict import Predictor
 from halfmask.learning.clock import Clock
 from halfmask.learning.method import Segmenter
 from halfmask.learning.minimize import Minimizer, NotFinite
+from halfmask.learning.processes import ALONE, Processes, norm_statistics
 from halfmask.learning.schedules import RATES
-from halfmask.networks.segmenter import SegmentationNetwork
 from halfmask.progress import Progress, say
 from halfmask.training import checkpoint
 from halfmask.training.allocator import keep_memory
 from halfmask.training.device import compile_networks, layout, make_fabric, make_predictor
-from halfmask.training.feed import augmentation, labeled_cases, make_loader, unlabeled_cases
+from halfmask.training.feed import augmentation, labeled_cases, make_loader, target, unlabeled_cases
 from halfmask.training.interrupt import Interrupt, Stopped
 from halfmask.training.journal import Journal
-from halfmask.training.run import BEST, LAST, Run, contents, load_run, make_method, read_contents
-from halfmask.training.transfer import networks_of, transfer
+from halfmask.training.launch import surroundings
+from halfmask.training.pretrained import initialize
+from halfmask.training.run import BEST, LAST, Run, contents, make_method, read_contents, run_of
+from halfmask.training.together import together
 from halfmask.training.validation import MOST, validate
 
 LOG_EVERY = 10
@@ -45,6 +52,7 @@ class Options:
         threads: that read batches ahead.
         validations: how often in a run, evenly; 0 never.
         save_seconds: between checkpoints, besides those at validations and at the end.
+        cache: share of memory in which cases are held whole; see `data.load.Volumes`.
     """
 
     device: str = "auto"
@@ -52,29 +60,46 @@ class Options:
     threads: int = 2
     validations: int = 10
     save_seconds: float = 120.0
+    cache: float = CACHE
 
 
 class Trainer:
-    """One training in the making: its parts, its position, and how to save and restore both."""
+    """One training in the making: its parts, its position, and how to save and restore both.
 
-    def __init__(self, run: Run, store: Store, out: Path, options: Options):
+    Args:
+        fabric: the device; by default this process's own.
+        processes: that train together. All call the same here, in the same order.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        store: Store,
+        out: Path,
+        options: Options,
+        fabric: Fabric | None = None,
+        processes: Processes = ALONE,
+    ):
         keep_memory()
         self.run, self.store, self.plan, self.out, self.options = run, store, store.plan, out, options
-        self.fabric = make_fabric(options.device, run.precision)
+        self.fabric, self.processes = fabric or make_fabric(options.device, run.precision), processes
         self.device = self.fabric.device
         self.layout = layout(self.device, self.plan.dims)
         self.labeled, self.unlabeled = labeled_cases(run, store), unlabeled_cases(run, store)
         self.validation = [store.case(name) for name in store.splits.folds[run.fold][:MOST]]
         self.augment = augmentation(self.plan)
-        self.loader = make_loader(run, store, self.device, threads=options.threads)
+        self.target = functools.partial(target, self.plan)
+        self.loader = make_loader(
+            run, store, self.device, threads=options.threads, cache=options.cache, processes=processes
+        )
         method = make_method(self.plan, run)
         self.method = method.to(self.device).to(memory_format=self.layout)  # type: ignore[call-overload]
         if options.compile if options.compile is not None else self.device.type == "cuda":
             compile_networks(self.method)
         self.method.begin(self.unlabeled)
-        self.minimize = Minimizer(
-            self.method, self.method.optimizers(run.recipe.make_optimizer()), clip=run.recipe.clip
-        )
+        optimizers = self.method.optimizers(run.recipe.make_optimizer())
+        self.minimize = Minimizer(self.method, optimizers, clip=run.recipe.clip, processes=processes)
+        self.statistics = norm_statistics(self.method)
         self.step = 0
         self.best = -1.0
         self.seconds = 0.0
@@ -89,7 +114,7 @@ class Trainer:
             ValueError: a loss was not finite, or memory ran out.
         """
         steps, recipe = self._steps, self.run.recipe
-        journal = Journal(self.out / "journal.jsonl", resumed_at=self.step)
+        journal = Journal(self.out / "journal.jsonl" if self.processes.leads else None, resumed_at=self.step)
         rate = RATES[recipe.schedule or "poly"]
         saved = time.monotonic()
         started = saved - self.seconds
@@ -105,29 +130,33 @@ class Trainer:
                     if self._due(self.step):
                         self._validate(journal)
                     late = time.monotonic() - saved > self.options.save_seconds
-                    if (late or self._due(self.step)) and self.step < steps:
+                    stop, save = self.processes.most([interrupt.received or 0, late or self._due(self.step)])
+                    if (save or stop) and self.step < steps:
                         self.save()
                         saved = time.monotonic()
-                    if interrupt.received is not None and self.step < steps:
-                        self.save()
+                    if stop and self.step < steps:
                         reached = f"stopped after {self.step} of {steps} steps, all saved"
-                        raise Stopped(f"{reached}; give the same command with --resume to go on", interrupt.received)
+                        raise Stopped(f"{reached}; give the same command with --resume to go on", stop)
             self.save()
             return self._finish()
         finally:
             journal.close()
 
     def take(self, batch: Batch, clock: Clock) -> None:
-        """One step; all randomness is seeded by (seed, step), so nothing of it needs saving."""
-        torch.manual_seed(_mix(self.run.seed, clock.step))
+        """One step; all randomness is seeded by (seed, step, rank), so nothing of it needs saving.
+
+        Seeds end in zeros without limit, so one process alone draws as rank 0 does.
+        """
+        torch.manual_seed(_mix(self.run.seed, clock.step, self.processes.rank))
         self.minimize.step = clock.step
         try:
-            batch = Batch(self.augment.labeled(batch.labeled), self._weak(batch))
+            batch = Batch(self.target(self.augment.labeled(batch.labeled)), self._weak(batch))
             put = lambda images: images.with_(image=images.image.contiguous(memory_format=self.layout))
             batch = Batch(put(batch.labeled), put(batch.unlabeled))
             self.method.train()
             with self.fabric.autocast():
                 self.method.step(batch, self.minimize, clock)
+            self.processes.average(self.statistics)
         except (torch.OutOfMemoryError, MemoryError) as e:
             size, patch = self.run.recipe, self.plan.patch
             raise ValueError(
@@ -142,7 +171,8 @@ class Trainer:
         try:
             self.minimize.check()
         except NotFinite as e:
-            cases = ", ".join(self.loader.cases(e.step))
+            guilty = self.processes.gather(self.loader.cases(e.step) if e.here else [])
+            cases = ", ".join(itertools.chain(*guilty))
             raise ValueError(f"step {e.step}: {e}; the batch held {cases}. Look at these cases, or lower --rate") from e
 
     def _weak(self, batch: Batch) -> Any:
@@ -154,13 +184,14 @@ class Trainer:
         """Every few steps the losses, into the journal and as text for the progress bar."""
         if self.step % LOG_EVERY and self.step != self._steps:
             return ""
-        figures = {name: float(value) for name, value in self.minimize.figures.items()}
+        shares = self.processes.gather({name: float(value) for name, value in self.minimize.figures.items()})
+        figures = {name: fmean(s[name] for s in shares if name in s) for name in itertools.chain(*shares)}
         journal.write(self.step - 1, "train", seconds=self.seconds, **figures)
         return " ".join(f"{name} {value:.3g}" for name, value in figures.items())
 
     def _validate(self, journal: Journal) -> None:
         self._check()
-        dice = validate(self.predictor(), self.validation, self.plan)
+        dice = validate(self.predictor(), self.validation, self.plan, self.processes)
         journal.write(self.step - 1, "validation", **{f"dice {name}": value for name, value in dice.items()})
         say(f"{self.run.method}: step {self.step}: validation Dice {dice['mean']:.4f}")
         if dice["mean"] > self.best:
@@ -177,6 +208,7 @@ class Trainer:
         result = {
             "steps": self.step,
             "seconds": round(self.seconds, 1),
+            "processes": self.processes.size,
             "device": torch.cuda.get_device_name() if self.device.type == "cuda" else "cpu",
             "threads": torch.get_num_threads(),
             "best_validation_dice": self.best if self.best >= 0 else None,
@@ -184,15 +216,26 @@ class Trainer:
             "unlabeled": len(self.unlabeled),
         }
         if self.device.type == "cuda":
-            result["peak_memory_gib"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)
-        write_text(self.out / "result.json", json.dumps(result, indent=1))
+            peak = max(self.processes.gather(torch.cuda.max_memory_allocated()))
+            result["peak_memory_gib"] = round(peak / 2**30, 2)
+        if self.processes.leads:
+            write_text(self.out / "result.json", json.dumps(result, indent=1))
         return result
 
     # ------------------------------------------------------------------ position
 
     def save(self) -> None:
-        """Write last.pt, after making sure that no loss was broken on the way."""
+        """Write last.pt, after making sure that no loss was broken on the way and that it speaks for all processes.
+
+        Raises:
+            ValueError: a loss was not finite, or the processes have come apart.
+        """
         self._check()
+        if apart := self.processes.differing(self.method.state_dict()):
+            raise ValueError(
+                f"the processes have come apart in {', '.join(apart)}: method {self.run.method!r} moves "
+                "this by what one process saw, not by minimize.mean of it; train it in one process"
+            )
         self._write(LAST, optimizers=True)
 
     def _contents(self) -> dict[str, Any]:
@@ -201,6 +244,8 @@ class Trainer:
         return contents(self.plan, self.run, self.store.path) | {"cases": cases}
 
     def _write(self, name: str, *, optimizers: bool) -> None:
+        if not self.processes.leads:
+            return
         content = self._contents() | {
             "step": self.step,
             "best": self.best,
@@ -223,6 +268,7 @@ class Trainer:
             say(f"{self.out} has no checkpoint yet; starting at step 0")
             return
         content = read_contents(file)
+        content["run"] = dataclasses.asdict(run_of(content))  # with what an older version did not know of
         own = self._contents()
         differs = [
             f"{part}.{key}: {then!r} then, {now!r} now"
@@ -240,30 +286,9 @@ class Trainer:
             optimizer.load_state_dict(content["optimizers"][name])
         self.step, self.best, self.seconds = content["step"], content["best"], content["seconds"]
 
-    def initialize(self, source: Path) -> None:
-        """Take over the weights of another run's predictor, and say what went over.
-
-        The first network that learns takes all, and so do averages. Further ones take the encoder alone:
-        two networks that are to label images for each other would else start as one.
-
-        Raises:
-            ValueError: it is of another network, whose weights have the same names by chance alone.
-        """
-        _, told, other, content = load_run(source)
-        if told.network != self.run.network:
-            raise ValueError(
-                f"{source} holds the weights of a {told.network}, this run trains a {self.run.network}; "
-                f"give --network {told.network}, or another run to --init"
-            )
-        name = next(n for n, network in other.named_children() if network is other.predictor)
-        weights = networks_of(content["state"])[name]
-        encoder = {k: v for k, v in weights.items() if k.startswith("encoder.")}
-        first = True
-        for own, network in self.method.named_children():
-            if isinstance(network, SegmentationNetwork):
-                learns = any(p.requires_grad for p in network.parameters())
-                say(f"{own}: {transfer(weights if first or not learns else encoder, network)}")
-                first = first and not learns
+    def initialize(self, init: str) -> None:
+        """Take over weights from elsewhere, and say what went over; see `pretrained.read`."""
+        initialize(self.method, init, self.run.network_settings)
 
     def predictor(self) -> Predictor:
         assert isinstance(self.method, Segmenter)
@@ -279,21 +304,28 @@ def start(run: Run, store: Store, out: Path, options: Options, *, resume: bool) 
     """Train a run into the folder ``out``; see `Trainer.train`.
 
     Raises:
-        ValueError: ``out`` holds a run already and ``resume`` is not set.
+        ValueError: ``out`` holds a run already and ``resume`` is not set; or the processes see different files.
     """
-    if (out / LAST).exists() and not resume:
-        raise ValueError(f"{out} holds a run already; go on with --resume, or choose another folder")
-    trainer = Trainer(run, store, out, options)
-    out.mkdir(parents=True, exist_ok=True)
-    if resume:
-        trainer.resume()
-    if run.init is not None and trainer.step == 0:
-        trainer.initialize(Path(run.init))
-    if options.validations and not trainer.validation:
-        say(f"fold {run.fold} has no cases to validate on, so there will be no {BEST}; predict with {LAST}")
-    about = dataclasses.asdict(run) | {"labeled_cases": list(trainer.labeled)}
-    write_text(out / "run.yaml", yaml.safe_dump(about, sort_keys=False, default_flow_style=None, width=110))
-    return trainer.train()
+    here = surroundings() if run.processes > 1 else None
+    with together(options.device, run.precision, here) as (fabric, processes):
+        if (out / LAST).exists() and not resume:
+            raise ValueError(f"{out} holds a run already; go on with --resume, or choose another folder")
+        trainer = Trainer(run, store, out, options, fabric, processes)
+        out.mkdir(parents=True, exist_ok=True)
+        if resume:
+            trainer.resume()
+        if run.init is not None and trainer.step == 0 and processes.leads:
+            trainer.initialize(run.init)  # the others are given what came of it
+        steps = set(processes.gather(trainer.step))
+        if len(steps) > 1:
+            raise ValueError(f"the processes start from steps {steps}; does every computer see the same {out}?")
+        processes.spread([*trainer.method.parameters(), *trainer.method.buffers()])
+        if options.validations and not trainer.validation:
+            say(f"fold {run.fold} has no cases to validate on, so there will be no {BEST}; predict with {LAST}")
+        if processes.leads:
+            about = dataclasses.asdict(run) | {"labeled_cases": list(trainer.labeled)}
+            write_text(out / "run.yaml", yaml.safe_dump(about, sort_keys=False, default_flow_style=None, width=110))
+        return trainer.train()
 
 
 def _mix(*numbers: int) -> int:

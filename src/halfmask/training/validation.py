@@ -5,24 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from halfmask.data.batch import IGNORE
 from halfmask.data.plan import Plan
 from halfmask.data.stored_case import StoredCase
 from halfmask.evaluation.metrics import measure
 from halfmask.inference.predict import Predictor
+from halfmask.learning.processes import ALONE, Processes
 
 MOST = 10
 """At most so many cases are validated on, the same each time."""
 
 
-def validate(predictor: Predictor, cases: Sequence[StoredCase], plan: Plan) -> dict[str, float]:
-    """Mean Dice of each structure over the cases, on the prepared grid, and "mean" over the structures."""
+def validate(
+    predictor: Predictor, cases: Sequence[StoredCase], plan: Plan, processes: Processes = ALONE
+) -> dict[str, float]:
+    """Mean Dice of each structure over the cases, on the prepared grid, and "mean" over the structures.
+
+    The cases are shared out over the processes; each is given the result.
+    """
     rows = []
-    for case in cases:
-        p = predictor.probability(case.normalized())
-        prediction = p.max(0).indices.to(torch.uint8).cpu().numpy()
+    for case in cases[processes.rank :: processes.size]:
+        prediction = predictor.decide(predictor.probability(case.normalized()))
         figures = measure(
             prediction,
             case.label[:],
@@ -32,5 +36,7 @@ def validate(predictor: Predictor, cases: Sequence[StoredCase], plan: Plan) -> d
             metrics=("dice",),
         )
         rows.append([figures[name]["dice"] for name in plan.structures])
+    shares = processes.gather(rows)
+    rows = [shares[number % processes.size][number // processes.size] for number in range(len(cases))]
     means = np.mean(rows, 0)
     return {name: float(m) for name, m in zip(plan.structures, means, strict=True)} | {"mean": float(means.mean())}

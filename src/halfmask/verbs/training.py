@@ -24,7 +24,7 @@ def train(
     seed: Annotated[int, Doc("Of the labeled subset, the first weights and all that is drawn.")] = 0,
     steps: Annotated[int | None, Doc("Of training.")] = None,
     network: Annotated[str | None, Doc("unet, residual_unet or vnet; the plan's unless given.")] = None,
-    batch: Annotated[str | None, Doc("Labeled and unlabeled images a step, as 2+2.")] = None,
+    batch: Annotated[str | None, Doc("Labeled and unlabeled images a step and device, as 2+2.")] = None,
     optimizer: Annotated[Literal["sgd", "adam", "adamw"] | None, Doc("The optimizer.")] = None,
     rate: Annotated[float | None, Doc("The learning rate at the start.")] = None,
     momentum: Annotated[float | None, Doc("Of sgd, in [0, 1).")] = None,
@@ -34,21 +34,32 @@ def train(
     set: Annotated[
         list[str] | None, Doc("A setting of the method or network, as weight=0.5 or network.width=16.")
     ] = None,
-    init: Annotated[Path | None, Doc("A run whose weights to start from.")] = None,
+    init: Annotated[
+        Path | None,
+        Doc("Weights to start from: a run, a file (nnU-Net, nnssl, MONAI, torchvision, Swin), or hub:NAME."),
+    ] = None,
     resume: Annotated[bool, Doc("Go on with the run in --out after any stop.")] = False,
     precision: Annotated[Literal["auto", "32", "bf16"], Doc("auto is bf16 on CUDA, else 32.")] = "auto",
     device: Device = "auto",
+    devices: Annotated[
+        int | None, Doc("Of this computer to train on together, a process each; the batch grows with them.")
+    ] = None,
     compile: Annotated[bool | None, Doc("Compile the networks; done on CUDA unless given.")] = None,
     validations: Annotated[int, Doc("How often to validate during the run; 0 never.")] = 10,
     save_seconds: Annotated[float, Doc("Time between checkpoints.")] = 120.0,
     threads: Annotated[int, Doc("That read batches ahead.")] = 2,
+    cache: Annotated[
+        float, Doc("Share of memory in which cases are held whole, if they fit; with 0 all is read from the store.")
+    ] = 0.3,
 ) -> dict[str, Any]:
     """Train a method on a store; stops cleanly on Ctrl-C and goes on with --resume."""
     import torch
 
     from halfmask.data.store import Store
     from halfmask.learning.recipe import Recipe
-    from halfmask.training import trainer
+    from halfmask.training import launch, trainer
+    from halfmask.training.device import check_devices, kind_of
+    from halfmask.training.pretrained import named
     from halfmask.training.run import describe
 
     require(
@@ -65,10 +76,14 @@ def train(
         (validations >= 0, f"--validations is 0 or more, got {validations}"),
         (save_seconds >= 0, f"--save-seconds is 0 or more, got {save_seconds}"),
         (threads >= 0, f"--threads is 0 or more, got {threads}"),
+        (0 <= cache <= 1, f"--cache is a share in [0, 1], got {cache}"),
+        (devices is None or devices >= 1, f"--devices is at least 1, got {devices}"),
     )
+    here = launch.surroundings()
+    processes = launch.joint_size(devices, here)
+    check_devices(device, here.local if here else processes)
     if precision == "auto":
-        cuda = device == "cuda" or (device == "auto" and torch.cuda.is_available())
-        precision = "bf16" if cuda and torch.cuda.is_bf16_supported() else "32"
+        precision = "bf16" if kind_of(device) == "cuda" and torch.cuda.is_bf16_supported() else "32"
     opened = Store(store)
     labeled, unlabeled = halves(batch)
     run = describe(
@@ -83,10 +98,15 @@ def train(
         fold=fold,
         seed=seed,
         precision=precision,
-        init=None if init is None else str(init.resolve()),
+        init=None if init is None else named(init),
+        processes=processes,
     )
-    options = trainer.Options(device, compile, threads, validations, save_seconds)
+    if processes > 1 and here is None:
+        raise launch.SeveralProcesses(processes)
+    options = trainer.Options(device, compile, threads, validations, save_seconds, cache)
     result = trainer.start(run, opened, out, options, resume=resume)
+    if here is not None and here.rank > 0:
+        return result
     dice = result["best_validation_dice"]
     print(f"{out}: {result['steps']} steps of {method} in {result['seconds']:.0f} s with "
           f"{len(result['labeled'])} labeled and {result['unlabeled']} unlabeled cases"
