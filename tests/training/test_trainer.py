@@ -302,7 +302,7 @@ def test_init_gives_all_to_the_first_and_the_encoder_to_the_second(train, prepar
     source = train("mean_teacher", out="source")
     given = {k.removeprefix("teacher."): v for k, v in weights(source).items() if k.startswith("teacher.")}
     made = trainer(prepared(2), tmp_path, "cross_pseudo_supervision")
-    made.initialize(source)
+    made.initialize(str(source))
     told = capsys.readouterr().err
     assert "student: " in told
     assert "100.0% of the parameters, went over" in told
@@ -320,7 +320,7 @@ def test_init_gives_all_to_the_first_and_the_encoder_to_the_second(train, prepar
 def test_init_gives_a_teacher_what_its_student_gets(train, prepared, tmp_path):
     source = train("supervised", out="source")
     made = trainer(prepared(2), tmp_path, "mean_teacher")
-    made.initialize(source)
+    made.initialize(str(source))
     assert same(made.method.student.state_dict(), made.method.teacher.state_dict())
     assert same(made.method.student.state_dict(), {k.removeprefix("student."): v for k, v in weights(source).items()})
 

@@ -73,6 +73,13 @@ def network_settings(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     return read_settings(made, {**defaults, **given}, of=f"network {name!r}")
 
 
+def name_of(network: SegmentationNetwork) -> str:
+    """The name under which such a network is made."""
+    if isinstance(network, UNet):
+        return "residual_unet" if network.residual else "unet"
+    return next(name for name, (made, _) in _NETWORKS.items() if made is type(network))
+
+
 @dataclass(frozen=True)
 class Builder:
     """Makes networks that fit the plan; what a method is given as ``network``.

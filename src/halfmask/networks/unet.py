@@ -68,6 +68,7 @@ class UNet(SegmentationNetwork):
         widest = max_width or {2: 512, 3: 320}[dims]
         widths = tuple(min(width * 2**k, widest) for k in range(depth))
         super().__init__(channels, classes, dims, patch, widths=widths, pooling=strides, norm=norm)
+        self.residual = residual
 
         counts = tuple(blocks or ((1, 3, 4, 6) if residual else (2,)))
         counts += counts[-1:] * (depth - len(counts))

@@ -1,0 +1,57 @@
+"""Weights of another shape, made to fit where that has a meaning."""
+
+from __future__ import annotations
+
+from math import prod
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from halfmask.networks.levels import by
+from halfmask.networks.segmenter import SegmentationNetwork
+
+
+def fitted(name: str, weight: Tensor, network: nn.Module) -> tuple[Tensor, str] | None:
+    """The weight as this network can take it, and in words what was done; None where nothing can be.
+
+    Args:
+        name: of the network's weight, which has another shape.
+    """
+    own = network.state_dict()[name]
+    if name.startswith("encoder.") and isinstance(network, SegmentationNetwork) and _is_input(own, weight, network):
+        return of_channels(weight, network.channels), f"from {weight.shape[1]} channels to {network.channels}"
+    if name.endswith(".relative_position_bias_table") and own.shape[1] == weight.shape[1]:
+        windows = network.get_submodule(name.rpartition(".")[0]).window_size
+        assert isinstance(windows, tuple)
+        side = round(len(weight) ** (1 / len(windows)))
+        if side ** len(windows) == len(weight):
+            return of_window(weight, windows), f"from a window of {(side + 1) // 2} to {by(windows)}"
+    return None
+
+
+def _is_input(own: Tensor, weight: Tensor, network: SegmentationNetwork) -> bool:
+    """Whether both are kernels that differ in the number of channels alone, and ours sees the image's."""
+    kernels = own.ndim == weight.ndim == network.dims + 2
+    return kernels and own.shape[1] == network.channels and own[:, 0].shape == weight[:, 0].shape
+
+
+def of_channels(kernel: Tensor, channels: int) -> Tensor:
+    """A kernel (features, C, *size) for other channels, which answers equal channels as before.
+
+    Each is given the mean over C, times C / channels.
+    """
+    return kernel.sum(1, keepdim=True).div(channels).expand(-1, channels, *kernel.shape[2:])
+
+
+def of_window(table: Tensor, window: tuple[int, ...]) -> Tensor:
+    """Position biases (∏(2w − 1), heads) of a Swin block for another window, interpolated between offsets.
+
+    As is done where Swin is fine-tuned with another window (Liu et al., ICCV 2021, arXiv:2103.14030, §3.2), but
+    from edge to edge, so that offsets of both windows' corners get the same bias.
+    """
+    dims, heads = len(window), table.shape[1]
+    side = round(len(table) ** (1 / dims))
+    sides = [2 * w - 1 for w in window]
+    image = table.T.reshape(1, heads, *(side,) * dims).float()
+    mode = {2: "bicubic", 3: "trilinear"}[dims]
+    return F.interpolate(image, sides, mode=mode, align_corners=True).reshape(heads, prod(sides)).T.to(table)

@@ -1,0 +1,149 @@
+"""Weights to start from: a run, a file from elsewhere, or a name in the hub."""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import re
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.serialization import safe_globals
+
+from halfmask.config import nearest
+from halfmask.learning.method import Method
+from halfmask.networks.factory import name_of
+from halfmask.networks.keys import weights_in
+from halfmask.networks.keys.source import Weights
+from halfmask.networks.segmenter import SegmentationNetwork
+from halfmask.progress import say
+from halfmask.training.run import LAST, load_run
+from halfmask.training.transfer import networks_of, transfer_all
+
+HUB = {
+    "resnet34": "https://download.pytorch.org/models/resnet34-b627a593.pth",
+    "swin_tiny": "https://github.com/SwinTransformer/storage/releases/download/v1.0.0/swin_tiny_patch4_window7_224.pth",
+    "swin_unetr": "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/model_swinvit.pt",
+}
+"""ImageNet's ResNet-34 (torchvision) and Swin-T (Microsoft); Swin UNETR's encoder after 5,050 CT without labels."""
+_HUB_NAMES = ", ".join(f"hub:{name}" for name in HUB)
+
+_NUMBERS = [np.dtype(kind) for kind in ("float16", "float32", "float64", "int32", "int64", "bool")]
+_SCALAR = np.float64().__reduce__()[0]
+_HARMLESS: list[Any] = [
+    *((_SCALAR, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),  # as NumPy 1 and 2 call it
+    np.dtype,
+    *map(type, _NUMBERS),
+]
+"""What numbers in nnU-Net's and MONAI's checkpoints are made with: single values, no code."""
+
+
+def named(init: Path) -> str:
+    """What a run notes of where its first weights are from: ``hub:NAME``, or the whole path.
+
+    Raises:
+        ValueError: the hub has no such name.
+    """
+    text = str(init)
+    if not text.startswith("hub:"):
+        return str(init.resolve())
+    if text.removeprefix("hub:") not in HUB:
+        raise ValueError(f"no weights are called {text!r}; {nearest(text, [f'hub:{name}' for name in HUB])}")
+    return text
+
+
+def initialize(method: Method, init: str, settings: Mapping[str, Any]) -> None:
+    """Start a method's networks from weights, and say what went over; see `transfer_all`.
+
+    Args:
+        init: what `read` takes.
+        settings: of the network.
+
+    Raises:
+        ValueError: the weights cannot be read, or are of another network.
+    """
+    weights = read(init)
+    told = transfer_all(weights, method, where=init)
+    say(f"{init} holds the weights of {weights.title}")
+    for name, report in told.items():
+        say(f"{name}: {report}")
+    solid = any(network.dims == 3 for network in method.modules() if isinstance(network, SegmentationNetwork))
+    lacks = {key: value for key, value in weights.needs.items() if settings.get(key) != value}
+    if lacks and solid:
+        given = " ".join(f"--set network.{key}={value}" for key, value in lacks.items())
+        say(f"these weights were trained with another network than this one; give {given}")
+
+
+def read(init: str) -> Weights:
+    """The weights in a run's folder, in one of its checkpoints, in a file from elsewhere, or of ``hub:NAME``.
+
+    Raises:
+        ValueError: there are none, or no network here takes such.
+    """
+    if init.startswith("hub:"):
+        return weights_in(_fetched(init), where=init)
+    path = Path(init)
+    if path.is_dir() or not path.suffix:
+        return _of_run(path, LAST)
+    content = _opened(path)
+    if "run" in content and "format" in content:
+        return _of_run(path.parent, path.name)
+    return weights_in(content, where=init)
+
+
+def _of_run(folder: Path, which: str) -> Weights:
+    """The weights of the network that predicts."""
+    *_, method, content = load_run(folder, which)
+    name, network = next((n, child) for n, child in method.named_children() if child is method.predictor)
+    assert isinstance(network, SegmentationNetwork)
+    kind = name_of(network)
+    return Weights(f"a {kind}", kind, networks_of(content["state"])[name])
+
+
+def _opened(file: Path) -> Mapping[str, Any]:
+    """What a file of weights holds; no code in it is run."""
+    if not file.is_file():
+        raise ValueError(f"{file} does not exist; give a run's folder, a file of weights, or {_HUB_NAMES}")
+    load = _load_safetensors(file) if file.suffix == ".safetensors" else _load_pickle
+    try:
+        content = load(file)
+    except Exception as e:  # a broken zip, a pickle with code in it, …
+        code = re.search(r"GLOBAL (\S+)", str(e))
+        reason = f"it holds {code[1]}, which could run code; save its state dict alone" if code else e
+        raise ValueError(f"{file} cannot be read as weights: {reason}") from e
+    if not isinstance(content, Mapping):
+        raise ValueError(f"{file} holds a {type(content).__name__}, not the weights of a network by name")
+    return content
+
+
+def _load_pickle(file: Path) -> Any:
+    with safe_globals(_HARMLESS):
+        return torch.load(file, map_location="cpu", weights_only=True)
+
+
+def _load_safetensors(file: Path) -> Callable[[Path], Any]:
+    """What reads such files, if its package is there."""
+    try:
+        from safetensors.torch import load_file
+    except ImportError as e:
+        raise ValueError(f"{file} needs a package that is not installed: pip install safetensors") from e
+    return load_file
+
+
+def _fetched(init: str) -> Mapping[str, Any]:
+    """What the hub has under this name, from torch's cache or over the network; checksums in names are compared."""
+    url = HUB[init.removeprefix("hub:")]
+    try:
+        with contextlib.redirect_stdout(sys.stderr), safe_globals(_HARMLESS):
+            return torch.hub.load_state_dict_from_url(
+                url, map_location="cpu", progress=sys.stderr.isatty(), check_hash=True, weights_only=True
+            )
+    except (OSError, RuntimeError, pickle.UnpicklingError) as e:  # no network, another checksum, a broken file
+        file = url.rpartition("/")[2]
+        raise ValueError(
+            f"{init} cannot be fetched: {e}; download {url} where there is a network, and give --init {file}"
+        ) from e
