@@ -1,5 +1,6 @@
 """The whole way on real scans, where they are at hand: set $HALFMASK_DATA to the folder that holds them."""
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from halfmask import verbs
 from halfmask.data.layouts import read_index
+from halfmask.data.prepare import prepare
 from halfmask.data.preprocess import class_numbers, preprocess, read_case
 from halfmask.data.store import Store
 
@@ -38,6 +40,31 @@ def test_acdc_names_look_grouped_and_two_patients_are_one():
     assert {f.severity for f in faults} == {"warning"}
     assert any("several scans of one patient" in f.what for f in faults)
     assert [f.case for f in faults if "same image" in f.what] == ["patient076_frame01", "patient076_frame02"]
+
+
+def test_acdc_is_planned_in_2d_and_no_patient_straddles(tmp_path):
+    verbs.prepare(data("ACDC"), out=tmp_path / "store", group=r"(patient\d+)", workers=1)
+    store = Store(tmp_path / "store")
+    plan, splits = store.plan, store.splits
+    assert plan.dims == 2 and plan.orientation[0] == "S"
+    assert any("9 slices, 6.7 times as thick" in reason for reason in plan.why)
+    assert plan.flips == (True, False), "the right ventricle is told from the left by its side"
+    patient = lambda names: {name[:10] for name in names}
+    for fold in range(5):
+        labeled = splits.labeled(fold=fold, seed=1, budget=3)
+        parts = [splits.test, splits.folds[fold], labeled, splits.pool(store.stored, labeled, fold=fold)]
+        assert sum(map(len, parts)) == 160 and len(labeled) == 6
+        assert len(set.union(*map(patient, parts))) == sum(len(patient(part)) for part in parts) == 80
+
+
+def test_pictures_of_skin_keep_their_own_split(tmp_path):
+    index = read_index(data("isic"))
+    cases = tuple(c for n, c in enumerate(index.cases) if n % 40 == 0)
+    store = prepare(dataclasses.replace(index, cases=cases), tmp_path / "store", spacing=(2.0, 2.0))
+    assert (store.plan.dims, store.plan.spacing, len(store.plan.channels)) == (2, (None, 2, 2), 3)
+    assert store.plan.labels == {"background": 0, "foreground": 255}
+    assert set(store.splits.test) == {c.name for c in cases if c.split == "test"}
+    assert store.case(store.stored[0]).shape == (1, 128, 128)
 
 
 def test_hippocampus_plan_keeps_front_and_back_apart(hippocampus):
