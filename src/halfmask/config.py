@@ -79,4 +79,5 @@ def _is_tuple(kind: Any) -> bool:
 
 def _reason(error: ValidationError) -> str:
     """What follows "weight = '-1'": "should be greater than or equal to 0"."""
-    return str(error.errors()[0]["msg"]).removeprefix("Input ")
+    told = error.errors()[0]
+    return "has too few values" if told["type"] == "missing" else str(told["msg"]).removeprefix("Input ")

@@ -1,5 +1,6 @@
 """Valid data sets in every layout, broken in several ways at once: every fault must be told, and nothing else."""
 
+import dataclasses
 import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -7,6 +8,7 @@ from dataclasses import dataclass, field
 import nibabel
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made import digests, h5, nifti
@@ -357,3 +359,23 @@ def test_faults_of_h5_files(tmp_path):
         ("a", "has shape (6, 5, 3), the image in it has (6, 5, 4)"),
         ("", "mixes 1 pictures ('c', …) and 1 scans ('b', …)"),
     ]
+
+
+def test_regions_that_cannot_be_are_told_before_anything_is_prepared(tmp_path):
+    made = make(tmp_path, "folders")
+    about = {"labels": {"background": 0, "a": 1, "b": 2, "c": 9}, "ignore": 9}
+    regions = {"mean": ["a"], "none": [], "all": [1, 2, 9]}
+    (tmp_path / "dataset.yaml").write_text(yaml.safe_dump(about | {"regions": regions}))
+    told = "\n".join(map(str, check(read_index(tmp_path))))
+    assert "region 'none' holds no label" in told
+    assert "region 'all' holds the ignore value 9" in told
+    assert "called 'mean'" in told
+    assert made.images
+
+
+def test_values_below_zero_may_be_what_nobody_annotated(tmp_path):
+    made = make(tmp_path, "folders")
+    rewrite(made.labels["bert"], lambda a: a.astype(np.int16) - 10 * (a == 9))
+    undescribed = dataclasses.replace(read_index(tmp_path), labels={}, ignore=None)
+    faults = [f for f in check(undescribed) if "below 0" in f.what]
+    assert [(f.case, f.severity) for f in faults] == [("bert", "warning")] and "--ignore-value" in faults[0].remedy

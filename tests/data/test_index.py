@@ -61,6 +61,13 @@ def test_nnunet_labels_regions_and_ignore(tmp_path):
     assert (index.ignore, index.channels) == (4, ("T1",))
 
 
+def test_regions_that_look_like_labels(tmp_path):
+    """The background as a list is the background; digits may name a region."""
+    index = read_index(decathlon(tmp_path, labels={"background": [0], "1": [1, 2], "core": [2]}))
+    assert index.labels == {"background": 0, "label 1": 1, "label 2": 2}
+    assert index.regions == {"1": (1, 2), "core": (2,)}
+
+
 def test_labels_beside_regions_of_their_own(tmp_path):
     """Labels all single, regions under their own key by name or value: only the latter are regions."""
     about = {"labels": {"background": 0, "edema": 1, "core": 2}, "regions": {"whole": ["edema", 2], "core": [2]}}

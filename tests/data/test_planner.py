@@ -86,6 +86,22 @@ def test_pictures():
     assert plan.normalization == ["zscore"] * 3
 
 
+def test_zero_is_the_background_whatever_else_there_is():
+    plan = make_plan(Index("data", ()), prints((64, 64, 64), (1.0,) * 3, values=(-1, 0, 2)))
+    assert list(plan.labels.items()) == [("background", 0), ("class -1", -1), ("class 2", 2)]
+
+
+@pytest.mark.parametrize(
+    "regions",
+    [{"whole": (1, 2)}, {"edema": (1,)}, {"healthy": (0,), "whole": (1, 2)}, {"one": (1, 2), "same": (1, 2)}],
+)
+def test_regions_that_do_not_tell_classes_apart_are_merged_when_measured(regions):
+    """Trained by themselves they would leave masks without some of the classes."""
+    plan = planned(prints((64,) * 3, (1.0,) * 3), labels=("background", "edema", "core"), regions=regions)
+    assert plan.outputs == "classes" and list(plan.structures) == list(regions)
+    assert any("do not tell" in reason for reason in plan.why)
+
+
 def test_thick_and_few_slices_are_2d():
     """As in cardiac cine; more of them, or thinner ones, are convolved across."""
     thick = planned(prints((200, 220, 9), (1.5, 1.5, 10.0)))
@@ -106,6 +122,9 @@ def test_spacing_by_hand():
     make = lambda found, spacing: make_plan(Index("data", ()), found, spacing=spacing)
     assert make(thick, (3.0, 3.0)).spacing == (5, 3, 3)
     assert make(thick, (4.0, 3.0, 3.0)).spacing == (4, 3, 3)
+    assert make(thick, (5 / 6, 1e-5)).spacing == (5, 0.833333, 1e-5)
+    with pytest.raises(ValueError, match="slices of a 2D plan keep their own spacing; give --spacing 3,3"):
+        make(prints((200, 220, 5), (1.5, 1.5, 10.0)), (8.0, 3.0, 3.0))
     assert make(prints((1, 300, 200), (1.0,) * 3, axes=None), (2.0, 2.0)).patch == (160, 112)
 
 
@@ -281,7 +300,7 @@ def test_edited_by_hand(tmp_path):
         ({"labels": {str(k): k for k in range(256)}}, ["at most 255 classes"]),
         ({"ignore_value": 1}, ["ignore_value 1 is a class's value"]),
         ({"spacing": (0, 1, -1)}, ["spacing"]),
-        ({"patch": (8, 9, 7)}, ["patch: 9 cannot be halved", "patch: 7"]),
+        ({"labels": {"lesion": 1, "background": 0}}, ["0 is the background and comes first"]),
         ({"patch": (8, 0, -8), "pooling": [(0, 2, 2)]}, ["patch", "pooling"]),
     ],
 )  # fmt: skip

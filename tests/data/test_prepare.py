@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import re
@@ -61,6 +62,37 @@ def test_a_huge_cohort_is_planned_on_a_part_of_it(phantoms, tmp_path, monkeypatc
     assert 0 < sum(case["intensities"] is not None for case in about.values()) <= 2
     assert set(plan.labels.values()) == {0, 1, 2}
     assert prepare(read_index(phantoms), tmp_path / "store").plan == plan, "the second time from what is remembered"
+
+
+def test_a_huge_cohort_is_planned_on_cases_that_are_not_tested(phantoms, tmp_path, monkeypatch):
+    """Even if those that come first are sealed, by the data set or by an edit of splits.yaml."""
+    from halfmask.data import prepare as module
+
+    monkeypatch.setattr(module, "PLANNED", 1)
+    index, out = read_index(phantoms), tmp_path / "store"
+    prepare(index, out)
+    splits = yaml.safe_load((out / "splits.yaml").read_text())
+    planned = next(
+        n for n, c in json.loads((out / "fingerprint.json").read_text())["cases"].items() if c["intensities"]
+    )
+    assert planned != TESTED
+    splits["test"].append(planned)
+    for part in ("folds", "labeled"):
+        splits[part] = [[c for c in names if c != planned] for names in splits[part]]
+    (out / "splits.yaml").write_text(yaml.safe_dump(splits))
+    (out / "plan.yaml").unlink()
+    assert prepare(index, out).plan.channels
+
+
+def test_what_a_plan_says_of_spacing_and_regions_has_to_agree(phantoms, tmp_path, capsys):
+    index, out = read_index(phantoms), tmp_path / "store"
+    prepare(index, out, spacing=(1 / 0.7, 1.25))
+    assert prepare(index, out, spacing=(1 / 0.7, 1.25)).plan.spacing[1:] == (1.42857, 1.25)
+    with pytest.raises(ValueError, match="spacing is"):
+        prepare(index, out, spacing=(1.25, 1.25))
+    capsys.readouterr()
+    prepare(dataclasses.replace(index, regions={"all": (1, 2)}), out)
+    assert "warning: the regions in" in capsys.readouterr().err
 
 
 def test_what_is_in_a_store(prepared, phantoms):

@@ -173,6 +173,10 @@ def test_regions_become_the_classes_they_are_made_of(tmp_path, spacing):
     assert set(np.unique(found)) <= {0, 3, 7} and (found[egg] == 7).mean() > 0.9
     np.testing.assert_array_equal(found == 7, (core > 0.5) & (whole > 0.5))
     assert (found[(image == 100) & ~egg] == 3).mean() > 0.8
+    told = predictor(plan(labels=labels, regions={"healthy": ["air"], "core": ["egg"]}, outputs="regions"), nested)
+    predict_cases([Case("case", (file,))], told, tmp_path / "dark", probability=True)
+    corner = [read(tmp_path / f"dark/probability/{name}/case.nii.gz")[0][0, 0, 0, 0] for name in ("healthy", "core")]
+    assert corner == [1, 0], "outside of the foreground there is background, and what region it is in"
     entropy = read(tmp_path / "out/entropy/case.nii.gz")[0]
     assert entropy.min() >= 0 and entropy.max() <= 1
 

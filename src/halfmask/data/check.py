@@ -37,6 +37,7 @@ def faults_of(index: Index, findings: dict[str, Finding]) -> list[Fault]:
     faults = list(index.faults)
     for finding in findings.values():
         faults += finding.faults
+    faults += _misnamed(index)
     faults += _noted(index, findings)
     faults += _mixed(index, findings)
     faults += _unequal_channels(index, findings)
@@ -44,6 +45,18 @@ def faults_of(index: Index, findings: dict[str, Finding]) -> list[Fault]:
     faults += _straddling(index)
     faults += _grouped_names(index)
     return sorted(faults, key=lambda f: f.severity != "error")
+
+
+def _misnamed(index: Index) -> Iterator[Fault]:
+    """Regions that cannot be, and names that stand for something else."""
+    error = lambda what, remedy: Fault("error", "", str(index.root), what, remedy)
+    for name, values in index.regions.items():
+        if not values:
+            yield error(f"region {name!r} holds no label", "name the labels that it is made of, or leave it out")
+        if index.ignore in values:
+            yield error(f"region {name!r} holds the ignore value {index.ignore}", "take it out of the region")
+    for name in {*index.labels, *index.regions} & {"mean"}:
+        yield error(f"a label or region is called {name!r}, as the row over all of them is", "rename it")
 
 
 def _noted(index: Index, findings: dict[str, Finding]) -> Iterator[Fault]:

@@ -105,6 +105,10 @@ class CaseReader:
         if self.values and undeclared:
             what = f"label values {undeclared[:8]} are not declared; declared are {list(self.values)}"
             error(what, "declare them in the data set's description")
+        if not self.values and (negative := sorted(v for v in whole - {self.ignore} if v < 0)):
+            what = f"label values {negative[:8]} are below 0 and count as classes"
+            remedy = "if they mark what nobody annotated, give --ignore-value"
+            finding.faults.append(Fault("warning", case.name, str(path), what, remedy))
         if whole <= {0, self.ignore}:
             what = "the label is empty"
             remedy = "make sure that nothing is there to be marked"

@@ -49,7 +49,8 @@ def described(index: Index, about: dict[str, Any], file: Path) -> Index:
     told = about.get("labels") or {}
     by_region = any(isinstance(value, list) for value in told.values())
     for key, value in told.items():
-        name, number = (value, key) if str(key).lstrip("-").isdigit() else (key, value)
+        by_value = str(key).lstrip("-").isdigit() and not isinstance(value, list)
+        name, number = (value, key) if by_value else (key, value)
         numbers = number if isinstance(number, list) else [number]
         values = tuple(_value(n, {}, f"{file}: labels: {name}") for n in numbers)
         if name == "ignore":
@@ -59,7 +60,7 @@ def described(index: Index, about: dict[str, Any], file: Path) -> Index:
             continue
         if by_region and values != (0,):
             regions[str(name)] = values
-        if not isinstance(number, list):
+        if not isinstance(number, list) or values == (0,):
             labels[str(name)] = values[0]
     for name, parts in (about.get("regions") or {}).items():
         if not isinstance(parts, list):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -113,6 +112,8 @@ class Plan(BaseModel):
         faults = []
         if len(set(self.labels.values())) < len(self.labels):
             faults.append(f"labels: two classes have one value: {self.labels}")
+        if 0 in self.labels.values() and next(iter(self.labels.values()), 0) != 0:
+            faults.append(f"labels: 0 is the background and comes first, got {self.labels}")
         if len(self.labels) < 2:
             faults.append(f"labels: at least background and one class are needed, got {self.labels}")
         if len(self.labels) > 255:
@@ -133,10 +134,6 @@ class Plan(BaseModel):
         positive = {"spacing": self.spacing, **{name: v for name, v in lengths.items() if name != "flips"}}
         faults += [f"{name} must be above 0, got {v}"
                    for name, v in positive.items() if any(n is not None and n <= 0 for n in v)]  # fmt: skip
-        if not faults:
-            total = [math.prod(strides) for strides in zip(*self.pooling, strict=True)]
-            faults += [f"patch: {p} cannot be halved as pooling says, it must be a multiple of {t}"
-                       for p, t in zip(self.patch, total, strict=False) if p % t]  # fmt: skip
         if len(self.kernels) != len(self.pooling) + 1:
             faults.append(f"{len(self.kernels)} kernels for {len(self.pooling)} poolings; one more is needed")
         if len(self.normalization) != len(self.channels):

@@ -7,7 +7,7 @@ reason for each choice written into the plan, and with flips forbidden where cla
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -63,16 +63,15 @@ def make_plan(
     every, fingerprints = len(fingerprints), [f for f in fingerprints if f.intensities is not None]
     if len(fingerprints) < every:
         why.append(f"planned on {len(fingerprints)} of {every} cases, evenly over all; label values are those of all")
-    names = {value: name for name, value in labels.items()}
-    regions = {region: [names.get(v, f"value {v}") for v in values] for region, values in index.regions.items()}
-    if regions:
-        listed = ", ".join(regions)
-        why.append(f"outputs: the regions {listed}, as they may overlap; 'classes' trains exclusive classes instead")
+    regions = regions_by_name(index, labels)
     channels = list(index.channels) or [f"channel {c}" for c in range(len(fingerprints[0].intensities or ()))]
     if dims == 3 and fingerprints[0].axes is None:
         raise ValueError("pictures cannot be planned in 3D; leave --dims to the plan")
-    orientation, spacing, shape = _geometry(fingerprints, spacing, why)
+    asked = spacing
+    orientation, spacing, shape = _geometry(fingerprints, asked, why)
     dims = dims or _dims(fingerprints, spacing, shape, why)
+    if dims == 2 and asked is not None and len(asked) == 3:
+        raise ValueError(f"slices of a 2D plan keep their own spacing; give --spacing {asked[1]:g},{asked[2]:g}")
     least, most = BATCH[dims]
     patch, pooling, kernels = fit(shape[3 - dims :], spacing[3 - dims :], 2 * least, memory_gib)
     half = max(n for n in range(least, most + 1) if n == least or memory(patch, pooling, 2 * n) <= memory_gib)
@@ -82,7 +81,7 @@ def make_plan(
         channels=channels,
         labels=labels,
         regions=regions,
-        outputs="regions" if regions else "classes",
+        outputs=_outputs(labels, regions, why),
         ignore_value=index.ignore,
         dims=dims,
         orientation=orientation,
@@ -101,6 +100,31 @@ def make_plan(
     return plan_of(content, where="the data set cannot be planned")
 
 
+def short(number: float) -> float:
+    """Six digits of it, as the plan has them."""
+    return float(f"{number:.6g}")
+
+
+def regions_by_name(index: Index, labels: Mapping[str, int]) -> dict[str, list[str]]:
+    """A data set's regions as names of labels, given the labels' values."""
+    names = {value: name for name, value in labels.items()}
+    return {region: [names.get(v, f"value {v}") for v in values] for region, values in index.regions.items()}
+
+
+def _outputs(labels: dict[str, int], regions: dict[str, list[str]], why: list[str]) -> Literal["classes", "regions"]:
+    """Regions where they tell all classes apart: masks hold classes, and else some could not be brought back."""
+    if not regions:
+        return "classes"
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for name in labels:
+        alike.setdefault(tuple(r for r, parts in regions.items() if name in parts), []).append(name)
+    if merged := next((names for names in alike.values() if len(names) > 1), None):
+        why.append(f"outputs: classes, as the regions do not tell {' from '.join(merged)}; merged when measured")
+        return "classes"
+    why.append(f"outputs: the regions {', '.join(regions)}; 'classes' trains exclusive classes, merged when measured")
+    return "regions"
+
+
 def _labels(index: Index, fingerprints: Sequence[Fingerprint], why: list[str]) -> dict[str, int]:
     found = sorted({v for f in fingerprints for v in f.values})
     if not found:
@@ -110,7 +134,7 @@ def _labels(index: Index, fingerprints: Sequence[Fingerprint], why: list[str]) -
     if index.labels:
         return {name: value for name, value in index.labels.items() if value != index.ignore}
     why.append(f"labels: not described, so named after the values found: {found}")
-    values = [v for v in sorted({0, *found}) if v != index.ignore]
+    values = [v for v in sorted({0, *found}, key=lambda v: (v != 0, v)) if v != index.ignore]
     only = "foreground" if len(values) == 2 else None
     return {"background" if v == 0 else only or f"class {v}": v for v in values}
 
@@ -129,7 +153,7 @@ def _geometry(
     if asked is not None:
         target[3 - len(asked) :] = asked
         why[-1] = f"spacing: asked for {tuple(asked)}"
-    target = np.round(target, 4)
+    target = np.array([short(t) for t in target])
     shape = np.median(kept * spacings / target, 0)
     return orientation, tuple(float(t) for t in target), tuple(float(n) for n in shape)
 

@@ -17,7 +17,7 @@ from halfmask.data.fingerprint import Fingerprint
 from halfmask.data.index import Case, Index
 from halfmask.data.parallel import over
 from halfmask.data.plan import Plan, read_plan, write_plan
-from halfmask.data.planner import make_plan
+from halfmask.data.planner import make_plan, regions_by_name, short
 from halfmask.data.preprocess import preprocess, read_case
 from halfmask.data.split import Splits, draw_splits, read_splits, write_splits
 from halfmask.data.store import Store, case_folder, source_key, write_index
@@ -62,13 +62,14 @@ def prepare(
     if others and not any(f.exists() for f in (plan_file, splits_file, fingerprint_file)):
         raise ValueError(f"{out} is not empty and no store; choose another folder")
     sources = _sources(index, executor)
-    fingerprints = _remembered(fingerprint_file, sources) or _measured(index, executor)
+    fingerprints = _remembered(fingerprint_file, sources) or _measured(index, index.cases, executor)
     splits = _read_splits(index, splits_file, test=test, seed=seed) if splits_file.exists() else draw_splits(
         index, test=0.2 if test is None else test, seed=seed or 0)  # fmt: skip
     tested = {splits.group(name) for name in splits.test}
     cases = [c for c in index.cases if splits.group(c.name) not in tested]
-    if any(c.name not in fingerprints for c in cases):  # splits.yaml was edited: some were sealed before
-        fingerprints = _measured(index, executor)
+    known = [fingerprints.get(c.name) for c in cases]
+    if None in known or all(f.intensities is None for f in known if f):  # splits.yaml was edited: others were sealed
+        fingerprints = _measured(index, cases, executor)
     fingerprints = {c.name: fingerprints[c.name] for c in cases}
     asked = {"dims": dims, "spacing": spacing, "memory_gib": memory_gib, "ignore_value": ignore_value}
     if plan_file.exists():
@@ -115,7 +116,7 @@ def _sources(index: Index, executor: Executor | None) -> dict[str, str]:
     """What the check depends on, by case: another key, and the data set is read anew."""
     files = [p for c in index.cases for p in (*c.images, *([c.label] if c.label else []))]
     if any(f.severity == "error" for f in index.faults) or not all(p.is_file() for p in files):
-        _measured(index, executor)  # which tells all other faults too
+        _measured(index, index.cases, executor)  # which tells all other faults too
     described = hashlib.blake2b(repr((index.channels, index.labels, index.ignore)).encode(), digest_size=4).hexdigest()
     return {case.name: f"{source_key(case)}-{described}" for case in index.cases}
 
@@ -131,10 +132,15 @@ def _remembered(file: Path, sources: dict[str, str]) -> dict[str, Fingerprint]:
         return {}  # none yet, or of another version
 
 
-def _measured(index: Index, executor: Executor | None) -> dict[str, Fingerprint]:
-    """The fingerprints of all cases from a new reading of the data set, with all its faults told."""
-    step = -(-len(index.cases) // PLANNED)
-    findings = examine(index, planned=frozenset(c.name for c in index.cases[::step]), executor=executor)
+def _measured(index: Index, cases: Sequence[Case], executor: Executor | None) -> dict[str, Fingerprint]:
+    """The fingerprints of all cases from a new reading of the data set, with all its faults told.
+
+    Args:
+        cases: of which, evenly, those are taken that a plan is made from.
+    """
+    trained = [c.name for c in cases if c.split != "test"]
+    planned = frozenset(trained[:: max(1, -(-len(trained) // PLANNED))])
+    findings = examine(index, planned=planned, executor=executor)
     faults = faults_of(index, findings)
     _refuse([f for f in faults if f.severity == "error"])
     for fault in faults:
@@ -169,15 +175,15 @@ def _read_splits(index: Index, file: Path, *, test: float | None, seed: int | No
 def _read_plan(index: Index, file: Path, asked: dict[str, Any]) -> Plan:
     """The plan of the file, which has to agree with what was asked for."""
     plan = read_plan(file)
-    if asked["spacing"] is not None:  # it may be given for the last axes alone
-        count = min(len(asked["spacing"]), plan.dims)
-        asked = asked | {"spacing": tuple(asked["spacing"][-count:])}
-        told = plan.model_dump() | {"spacing": plan.spacing[-count:]}
-    else:
-        told = plan.model_dump()
+    told, spacing = plan.model_dump(), asked["spacing"]
+    if spacing is not None:  # it may be given for the last axes alone
+        asked = asked | {"spacing": tuple(map(short, spacing))}
+        told["spacing"] = plan.spacing[-len(spacing) :]
     _agrees(file, told, asked)
     if index.labels and plan.labels != {name: v for name, v in index.labels.items() if v != index.ignore}:
         say(f"warning: the labels in {file} are not the data set's, {index.labels}; edit the plan or remove it")
+    if plan.regions != (regions := regions_by_name(index, plan.labels)):
+        say(f"warning: the regions in {file} are not the data set's, {regions}; edit the plan or remove it")
     return plan
 
 

@@ -125,9 +125,9 @@ def _predict(case: Case, predictor: Predictor, out: Path, probability: bool, ent
     p = predictor.probability(prepared.normalized())
     if probability:
         for number, (name, one) in enumerate(zip(plan.output_names, p, strict=True)):
-            background = plan.exclusive and number == 0
+            outside = number == 0 if plan.exclusive else plan.members[0, number]  # the box, where background is
             folder = out / "probability" / name.replace("/", "_")
-            _write_map(folder, case, prepared, one, fill=float(background))
+            _write_map(folder, case, prepared, one, fill=float(outside))
     if entropy:
         _write_map(out / "entropy", case, prepared, uncertainty(p, exclusive=plan.exclusive), fill=0.0)
     if prepared.frame.shape == prepared.frame.kept:  # nothing to resample: bring class numbers back, not scores

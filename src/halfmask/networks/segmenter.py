@@ -84,9 +84,10 @@ class SegmentationNetwork(nn.Module):
         voxels = prod(spatial) // prod(total)
         values = {"instance": voxels, "batch": voxels * shape[0] if self.training else 2}
         if self.norm in values and values[self.norm] < 2:
+            more = "" if self.norm == "instance" else ", two images a batch"
             raise ValueError(
                 f"the network divides {by(spatial)} by {by(total)}, which leaves one voxel at the bottleneck "
-                f"and {self.norm} norm nothing to average: take larger images or fewer levels"
+                f"and {self.norm} norm nothing to average: take larger images{more} or fewer levels"
             )
 
 

@@ -23,7 +23,10 @@ def train(
     fold: Annotated[int, Doc("Whose cases validate.")] = 0,
     seed: Annotated[int, Doc("Of the labeled subset, the first weights and all that is drawn.")] = 0,
     steps: Annotated[int | None, Doc("Of training.")] = None,
-    network: Annotated[str | None, Doc("unet, residual_unet or vnet; the plan's unless given.")] = None,
+    network: Annotated[
+        str | None,
+        Doc("unet, residual_unet, vnet, resnet_unet, swin_unet, swin_unetr or unetr; the plan's unless given."),
+    ] = None,
     batch: Annotated[str | None, Doc("Labeled and unlabeled images a step and device, as 2+2.")] = None,
     optimizer: Annotated[Literal["sgd", "adam", "adamw"] | None, Doc("The optimizer.")] = None,
     rate: Annotated[float | None, Doc("The learning rate at the start.")] = None,
