@@ -375,7 +375,7 @@ def test_regions_that_cannot_be_are_told_before_anything_is_prepared(tmp_path):
 
 def test_values_below_zero_may_be_what_nobody_annotated(tmp_path):
     made = make(tmp_path, "folders")
-    rewrite(made.labels["bert"], lambda a: a.astype(np.int16) - 10 * (a == 9))
+    rewrite(made.labels["bert"], lambda a: (a.astype(np.int16) - 10 * (a == 9)).astype(np.int16))
     undescribed = dataclasses.replace(read_index(tmp_path), labels={}, ignore=None)
     faults = [f for f in check(undescribed) if "below 0" in f.what]
     assert [(f.case, f.severity) for f in faults] == [("bert", "warning")] and "--ignore-value" in faults[0].remedy

@@ -59,7 +59,8 @@ class Volumes:
 
 
 def _bytes(case: StoredCase) -> int:
-    return int(np.prod(case.shape)) * (len(case.channels) * case.image.dtype.itemsize + 1)
+    """At most; pictures take half, but to know it the file would have to be opened."""
+    return int(np.prod(case.shape)) * (2 * len(case.channels) + 1)
 
 
 def _where(size: int, device: torch.device, cache: float, local: int) -> torch.device | None:

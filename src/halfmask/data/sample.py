@@ -123,7 +123,7 @@ class Stream:
             focus[axis] = int(rng.choice(self.slices[number])) - int(rng.integers(self.patch[axis]))
         return focus
 
-    @functools.cache  # noqa: B019 (a stream lives as long as its training)
+    @functools.lru_cache(maxsize=256)  # noqa: B019 (a stream lives as long as its training)
     def _locations(self, number: int) -> dict[int, np.ndarray]:
         """For each class some of its voxels (n, 3) that training may know of."""
         found = self.cases[number].locations
