@@ -37,7 +37,7 @@ from halfmask.training.launch import surroundings
 from halfmask.training.pretrained import initialize
 from halfmask.training.run import BEST, LAST, Run, contents, make_method, read_contents, run_of
 from halfmask.training.together import together
-from halfmask.training.validation import MOST, validate
+from halfmask.training.validation import validate, validated
 
 LOG_EVERY = 10
 
@@ -86,7 +86,7 @@ class Trainer:
         self.device = self.fabric.device
         self.layout = layout(self.device, self.plan.dims)
         self.labeled, self.unlabeled = labeled_cases(run, store), unlabeled_cases(run, store)
-        self.validation = [store.case(name) for name in store.splits.folds[run.fold][:MOST]]
+        self.validation = [store.case(name) for name in validated(store.splits.folds[run.fold], self.plan)]
         self.augment = augmentation(self.plan)
         self.target = functools.partial(target, self.plan)
         self.loader = make_loader(

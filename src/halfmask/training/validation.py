@@ -13,8 +13,14 @@ from halfmask.evaluation.metrics import measure
 from halfmask.inference.predict import Predictor
 from halfmask.learning.processes import ALONE, Processes
 
-MOST = 10
-"""At most so many cases are validated on, the same each time."""
+MOST = {"scans": 10, "pictures": 100}
+"""At most so many cases are validated on, the same each time; a picture is a slice, and costs as little."""
+
+
+def validated(cases: Sequence[str], plan: Plan) -> list[str]:
+    """Those of a fold's cases that are looked at during training, evenly over all."""
+    most = MOST["pictures" if plan.orientation is None else "scans"]
+    return list(cases[:: max(1, -(-len(cases) // most))])
 
 
 def validate(
