@@ -1,7 +1,9 @@
 """Valid data sets in every layout, broken in several ways at once: every fault must be told, and nothing else."""
 
 import dataclasses
+import itertools
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 from made import digests, h5, nifti
 from PIL import Image
 
-from halfmask.data.check import check, examine
+from halfmask.data.check import check, examine, faults_of
 from halfmask.data.fingerprint import fingerprint
 from halfmask.data.formats import read
 from halfmask.data.layouts import read_index
@@ -315,6 +317,7 @@ def test_an_error_in_the_checking_of_one_case_does_not_hide_the_others(tmp_path,
         (["hippocampus_1", "hippocampus_10", "hippocampus_2"], False),
         (["2019-a_b", "x", "y", "z", "2019-a_c"], False),
         (["ISIC_0024306", "ISIC_0024307"], False),
+        (["BraTS19_2013_0_1", "BraTS19_CBICA_AAB_1", "BraTS19_TCIA01_131_1", "BraTS19_TCIA01_147_1"], False),
     ],
 )
 def test_names_that_look_grouped(tmp_path, names, grouped):
@@ -324,6 +327,38 @@ def test_names_that_look_grouped(tmp_path, names, grouped):
     assert [f.severity for f in found] == ["warning"] * grouped
     assert not grouped or ("look like several scans" in found[0].what and "--group" in found[0].remedy)
     assert check(read_index(tmp_path, group="^.*")) == [], "told how they are grouped, it is content"
+
+
+def product(*parts):
+    return ["".join(name) for name in itertools.product(*parts)]
+
+
+@pytest.mark.parametrize(
+    ("names", "advice", "groups"),
+    [
+        (product(["patient001", "patient002"], ["_frame01", "_frame12"]), r"^(patient\d+)", 2),
+        (
+            product(["patient001", "patient002"], ["_frame01", "_frame12"], ["_slice_0", "_slice_1"]),
+            r"^(patient\d+)",
+            2,
+        ),
+        (product([f"p{n}" for n in range(3)], [f"_slice_{n:03d}" for n in range(150)]), r"^(p\d+)", 3),
+        (product(["study2.sub-01", "study2.sub-12"], ["_ses-1", "_ses-2"]), r"^(study\d+\.sub-\d+)", 2),
+        ([*product(["a1", "b2", "b3"], ["_x", "_y"]), "c"], None, 4),
+        (product(["3rd", "4th"], ["_left", "_right"]), None, 2),
+    ],
+)
+def test_names_are_to_be_grouped_by_the_shortest_part_that_repeats(tmp_path, names, advice, groups):
+    """By patient, not by frame: else one patient's frames would lie in two splits. The advice fits every name."""
+    (tmp_path / "images").mkdir()
+    for name in names:
+        (tmp_path / "images" / f"{name}.nii").touch()
+    (fault,) = faults_of(read_index(tmp_path), {})
+    found = re.search("--group '(.*)' or", fault.remedy)[1]
+    assert advice in (found, None)
+    cases = read_index(tmp_path, group=found).cases
+    assert len({case.group or case.name for case in cases}) == groups
+    assert all(case.name.startswith(case.group or case.name) for case in cases)
 
 
 def test_what_was_left_out_in_reading_is_told_once(tmp_path):
@@ -346,6 +381,16 @@ def test_what_was_left_out_in_reading_is_told_once(tmp_path):
         h5(tmp_path / "h5" / f"{name}.h5", rng.normal(size=SHAPE), rng.integers(0, 2, SHAPE))
     (fault,) = check(read_index(tmp_path / "h5"))
     assert "2 files, a.h5 the first: each says nothing of its spacing" in fault.what
+
+
+def test_an_orientation_tag_is_told_once(tmp_path):
+    (tmp_path / "images").mkdir()
+    for name in "ab":
+        colors = np.random.default_rng(ord(name)).integers(0, 255, (8, 9, 3)).astype(np.uint8)
+        Image.fromarray(colors).save(tmp_path / "images" / f"{name}.tif", tiffinfo={274: 6})
+    (fault,) = check(read_index(tmp_path))
+    assert fault.severity == "warning"
+    assert fault.what == "2 files, a.tif the first: each has an orientation tag, which is not followed"
 
 
 def test_faults_of_h5_files(tmp_path):

@@ -1,4 +1,5 @@
 import gzip
+import re
 import struct
 import zlib
 
@@ -10,7 +11,7 @@ import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made import h5, nifti, only_errors_that_name, random_affine
-from PIL import Image
+from PIL import Image, ImageCms, TiffImagePlugin
 
 from halfmask.data.formats import own_label, read, read_noted, stem, suffix, write_like
 
@@ -335,6 +336,131 @@ def test_pages_of_a_tiff_are_slices(tmp_path, kind):
     back, own = read(out, label=True)
     np.testing.assert_array_equal(back, values)
     assert out.name == "mask.tiff" and own.apart(grid) == 0
+
+
+@pytest.mark.parametrize("values", [(0, 70_000), (-1, 3), (-(2**31), 2**31 - 1)])
+@pytest.mark.parametrize("pages", [1, 3])
+def test_class_numbers_that_png_cannot_hold(tmp_path, values, pages):
+    Image.fromarray(GRAY).save(
+        tmp_path / "picture.tif", save_all=True, append_images=[Image.fromarray(GRAY)] * (pages - 1)
+    )
+    grid = read(tmp_path / "picture.tif")[1]
+    label = np.where(np.random.default_rng(0).random(grid.shape) < 0.5, *values)
+    out = write_like(tmp_path / "mask", label, tmp_path / "picture.tif")
+    back, own = read(out, label=True)
+    np.testing.assert_array_equal(back[0], label)
+    assert out.name == "mask.tiff" and own.shape == grid.shape and own.apart(grid) == 0 and own.scan == grid.scan
+    with pytest.raises(ValueError, match="no picture holds numbers from 0 to 4294967296"):
+        write_like(tmp_path / "mask", np.where(label > 0, 2**32, 0), tmp_path / "picture.tif")
+
+
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw"])
+@pytest.mark.parametrize("kind", ["gray", "gray 16", "color", "color alpha", "palette", "two values", "CMYK"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_orientation_tag_is_told_and_not_followed(tmp_path, compression, kind, orientation):
+    """Whatever ITK and Pillow make of it: pixels are as stored, for a mask drawn on them lies so."""
+    picture, shown, label, alpha = PICTURES[kind]
+    file = tmp_path / "picture.tif"
+    picture.save(file, tiffinfo={274: orientation}, compression=compression)
+    image, grid, notes = read_noted(file)
+    np.testing.assert_array_equal(image[:, 0], np.moveaxis(shown, -1, 0))
+    assert grid.shape == (1, 10, 16)
+    assert [("orientation" in n.what, "alpha" in n.what) for n in notes] == (
+        [(True, False)] * (orientation != 1) + [(False, True)] * alpha
+    )
+    if label is not None:
+        np.testing.assert_array_equal(read(file, label=True)[0], label[None, None])
+    mask = write_like(tmp_path / "mask", INDEX[None], file)
+    np.testing.assert_array_equal(np.asarray(Image.open(mask)), INDEX)
+
+
+@pytest.mark.parametrize("ending", [".jpg", ".png"])
+def test_an_orientation_in_exif(tmp_path, ending):
+    upright, turned = tmp_path / f"upright{ending}", tmp_path / f"turned{ending}"
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.fromarray(COLOR).save(upright)
+    Image.fromarray(COLOR).save(turned, exif=exif)
+    image, _, notes = read_noted(turned)
+    np.testing.assert_array_equal(image, read(upright)[0])
+    assert ["orientation" in note.what for note in notes] == [True] and read_noted(upright).notes == ()
+
+
+def test_pages_turned_each_in_its_way(tmp_path):
+    first, second = Image.fromarray(GRAY), Image.fromarray(GRAY[::-1])
+    with TiffImagePlugin.AppendingTiffWriter(tmp_path / "stack.tif", True) as file:
+        for page, orientation in ((first, 6), (second, 3)):
+            page.save(file, format="TIFF", tiffinfo={274: orientation})
+            file.newFrame()
+    image, grid, notes = read_noted(tmp_path / "stack.tif")
+    assert grid.shape == (16, 10, 2) and len(notes) == 1
+    np.testing.assert_array_equal(image[0].T, [GRAY, GRAY[::-1]])
+
+
+def test_an_orientation_of_what_pillow_would_cut_is_refused(tmp_path):
+    """16-bit colors, which ITK mirrors and Pillow halves."""
+    source = sitk.GetImageFromArray(RNG.integers(0, 65536, (10, 16, 3)).astype(np.uint16), isVector=True)
+    sitk.WriteImage(source, str(tmp_path / "deep.tif"))
+    data = bytearray((tmp_path / "deep.tif").read_bytes())
+    place = data.index(struct.pack("<HHIH", 274, 3, 1, 1))
+    data[place + 8] = 3
+    (tmp_path / "deep.tif").write_bytes(data)
+    with pytest.raises(ValueError, match="orientation tag and more bits or channels"):
+        read(tmp_path / "deep.tif")
+
+
+@pytest.mark.parametrize("mode", ["YCbCr", "LAB"])
+def test_other_spaces_of_color_become_rgb(tmp_path, mode):
+    place = np.linspace(60, 200, 160).reshape(10, 16)
+    smooth = np.dstack([place, place[::-1], place[:, ::-1]]).astype(np.uint8)
+    picture = Image.fromarray(smooth)
+    if mode == "LAB":
+        profiles = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+        ImageCms.applyTransform(picture, ImageCms.buildTransform(*profiles, "RGB", "LAB")).save(tmp_path / "other.tif")
+    else:
+        picture.convert(mode).save(tmp_path / "other.tif")
+    image, _, notes = read_noted(tmp_path / "other.tif")
+    assert image.shape == (3, 1, 10, 16) and notes == ()
+    assert abs(np.moveaxis(image[:, 0], 0, -1).astype(int) - smooth).max() <= 8, "8 bits of LAB are coarser"
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.95, 1])
+@pytest.mark.parametrize("kind", ["photo.jpg", "gray.jpg", "pillow.tif", "color.tif", "lzw.tif", "itk.tif", "stack.tif",
+                                  "palette.png", "color.png"])  # fmt: skip
+def test_truncated_pictures(tmp_path, kind, share):
+    """An error that names the file, and no warning: libjpeg fills up what is missing, Pillow tells of EXIF."""
+    rng, file = np.random.default_rng(0), tmp_path / kind
+    gray = rng.integers(0, 256, (60, 80)).astype(np.uint8)
+    name = file.stem
+    picture = Image.fromarray(gray if name in ("gray", "pillow", "lzw", "stack") else np.dstack([gray] * 3))
+    if name == "itk":
+        sitk.WriteImage(sitk.GetImageFromArray(gray), str(file), useCompression=True)
+    else:
+        more = {"stack": {"save_all": True, "append_images": [picture] * 3}, "lzw": {"compression": "tiff_lzw"}}
+        (picture.convert("P") if name == "palette" else picture).save(file, **more.get(name, {}))
+    read(file)
+    data = file.read_bytes()
+    file.write_bytes(data[: int(len(data) * share) - 60])
+    with pytest.raises(ValueError, match=kind) as error:
+        read(file)
+    assert "\n" not in str(error.value)
+    if file.suffix != ".png":
+        assert re.search("truncated|ends too early", str(error.value))
+
+
+def test_pages_of_unequal_size_are_no_volume(tmp_path):
+    """A pyramid; where the smaller ones say that they are copies, the first alone is read."""
+    small = Image.fromarray(GRAY[::2, ::2].copy())
+    Image.fromarray(GRAY).save(tmp_path / "pyramid.tif", save_all=True, append_images=[small])
+    with pytest.raises(ValueError, match=r"its 2 pages differ in size or kind \(10×16 L, 5×8 L\)"):
+        read(tmp_path / "pyramid.tif")
+    with TiffImagePlugin.AppendingTiffWriter(tmp_path / "told.tif", True) as file:
+        for page, copy in ((Image.fromarray(GRAY > 99), 0), (small, 1)):
+            page.save(file, format="TIFF", tiffinfo={254: copy})
+            file.newFrame()
+    image, grid = read(tmp_path / "told.tif")
+    assert grid.shape == (1, 10, 16)
+    np.testing.assert_array_equal(image[0, 0], (GRAY > 99) * 255)
 
 
 @pytest.mark.parametrize("shape", [(10, 16), SHAPE])

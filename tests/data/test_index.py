@@ -122,6 +122,19 @@ def test_nnunet_raw_with_faults(tmp_path):
     ]
 
 
+def test_nnunet_raw_of_which_nothing_has_the_ending(tmp_path):
+    """No case is an error, with what is known of the reason."""
+    touch(tmp_path, "imagesTr/a_0000.nii", "labelsTr/a.nii")
+    with pytest.raises(ValueError, match=r"(?s)holds no case.*1 image files do not end in '.nii.gz'.*file_ending"):
+        read_index(nnunet(tmp_path))
+
+
+def test_two_descriptions_are_refused(tmp_path):
+    touch(tmp_path, "imagesTr/a.nii.gz", "dataset.yaml")
+    with pytest.raises(ValueError, match=r"dataset.yaml would not be read, .* put its .*regions .*into dataset.json"):
+        read_index(decathlon(tmp_path))
+
+
 def test_nnunet_maps_cases_to_files(tmp_path):
     data = {"a": {"images": ["x/a.nii", "/abs/b.nii"], "label": "y.nii"}, "b": {"images": ["c.nii", "d.nii"]}, "c": 3}
     touch(tmp_path, "imagesTs/t_0000.nii.gz", "imagesTs/t_0001.nii.gz", "imagesTr/not_mapped_0000.nii.gz")
@@ -180,6 +193,17 @@ def test_lists_of_slices(tmp_path):
         ("p1_slice_1", "train", "p1"), ("p2_slice_3", "train", "p2"), ("v1_slice_1", "val", "v1"),
         ("t1_slice_1", "test", "t1"), ("t1_slice_2", "test", "t1"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_acdc_is_grouped_by_patient(tmp_path, listed):
+    """Budgets count patients, not their frames and slices; --group goes before it."""
+    names = ["patient001_frame01", "patient001_frame12", "patient002_frame01_slice_3", "other"]
+    lists = {"train": "\n".join(names)} if listed else {}
+    acdc(tmp_path, names, folder="data" if listed else "", **lists)
+    groups = lambda **given: {c.name: c.group for c in read_index(tmp_path, **given).cases}
+    assert groups() == dict(zip(names, ["patient001", "patient001", "patient002", None], strict=True))
+    assert groups(group="^.+$") == {name: name for name in names}
 
 
 @pytest.mark.parametrize("folder", ["", "2018LA_Seg_Training Set"])

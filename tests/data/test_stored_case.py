@@ -112,6 +112,25 @@ def test_crops_are_slices_of_the_whole(case):
         np.testing.assert_array_equal(found.label[part], label[part])
 
 
+@pytest.mark.parametrize("edge", [None, 64])
+def test_crops_of_pictures(tmp_path, monkeypatch, edge):
+    """Written by chunks as large as a picture, or by small ones as they were before: they stand in the file."""
+    from halfmask.data import stored_case
+
+    if edge:
+        monkeypatch.setattr(stored_case, "_chunk", lambda spatial: tuple(min(n, edge) for n in spatial))
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (3, 1, 530, 100)).astype(np.uint8)
+    label = (image[0] > 99).astype(np.uint8)
+    found = stored(tmp_path / "picture", image, label)
+    assert found.image.chunks == ((1, 1, 64, 64) if edge else (1, 1, 512, 100))
+    np.testing.assert_array_equal(found.image[:], image)
+    for row, column in ((0, 0), (470, 30), (505, 99), (529, 60)):
+        part = (slice(0, 1), slice(row, row + 60), slice(column, column + 40))
+        np.testing.assert_array_equal(found.image[(slice(None), *part)], image[(slice(None), *part)])
+        np.testing.assert_array_equal(found.label[part], label[part])
+
+
 def test_voxels_are_counted_and_remembered(case):
     found, _, label = case
     assert found.voxels == {int(k): int((label == k).sum()) for k in np.unique(label)}

@@ -115,16 +115,36 @@ def _straddling(index: Index) -> Iterator[Fault]:
 
 
 def _grouped_names(index: Index) -> Iterator[Fault]:
-    """patient003_frame01, patient003_frame02: the part before the last separator comes again and again."""
-    if any(case.group is not None for case in index.cases):
+    """patient003_frame01, patient003_frame02: the part before the last separator comes again and again.
+
+    The advice is to group by the shortest part that does, up to a number: by patient, not by a frame's slices.
+    """
+    names = [case.name for case in index.cases]
+    if any(case.group is not None for case in index.cases) or not _repeats(names, r"^(.*\d.*?)[_\-.][^_\-.]*$"):
         return
+    whole = r"(?:.*?\d+(?![^_.-]))"  # up to the end of a part that ends in a number
+    patterns = [*(rf"^({whole}{{{count}}})" for count in (1, 2, 3)), r"^(.+)[_.-][^_.-]+$"]
+    pattern = next((p for p in patterns if _repeats(names, p)), patterns[-1])
+    groups = _groups(names, pattern)
+    prefix = next(prefix for prefix, members in groups.items() if len(members) > 1)
+    kinds = {re.sub(r"\d+", r"\\d+", re.escape(prefix).replace(r"\-", "-")) for prefix in groups}
+    advice = f"^({kinds.pop()})" if len(kinds) == 1 else f"{pattern}|^.+$"
+    what = f"names look like several scans of one patient: {', '.join(groups[prefix][:3])} share {prefix!r}"
+    remedy = f"if so, give --group '{advice}' or a group column, so that no split parts them"
+    yield Fault("warning", "", str(index.root), what, remedy)
+
+
+def _groups(names: list[str], pattern: str) -> dict[str, list[str]]:
+    """The names by what the pattern's parenthesis matches; by themselves if it does not match."""
     members = defaultdict(list)
-    for case in index.cases:
-        found = re.match(r"^(.*\d.*?)[_\-.][^_\-.]*$", case.name)
-        members[found[1] if found else case.name].append(case.name)
-    several = {p: m for p, m in members.items() if 2 <= len(m) <= 20}
-    if len(members) > 1 and sum(map(len, several.values())) >= len(index.cases) / 2:
-        prefix, names = next(iter(several.items()))
-        what = f"names look like several scans of one patient: {', '.join(names[:3])} share {prefix!r}"
-        remedy = r"if so, give --group '^(.+)[_.-][^_.-]+$' or a group column, so that no split parts them"
-        yield Fault("warning", "", str(index.root), what, remedy)
+    for name in names:
+        found = re.match(pattern, name)
+        members[found[1] if found else name].append(name)
+    return dict(members)
+
+
+def _repeats(names: list[str], pattern: str) -> bool:
+    """Whether most names share their part with some others, though with no more than a scan may have slices."""
+    groups = _groups(names, pattern)
+    shared = [len(members) for members in groups.values() if len(members) > 1]
+    return len(groups) > 1 and len(names) / 2 <= sum(shared) <= 200 * len(shared)

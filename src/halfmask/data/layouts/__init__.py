@@ -24,7 +24,8 @@ def read_index(path: Path, *, group: str | None = None) -> Index:
     Args:
         path: `LAYOUTS`; a folder with cases.csv is read by that table.
         group: a regular expression; its first parenthesis (or the whole match) in a case's name is
-            the case's group. The table's ``group`` column goes before it.
+            the case's group. The table's ``group`` column goes before it. Without it, h5 files that are called as
+            those of ACDC are (patient001_frame01) are grouped by patient.
 
     Raises:
         ValueError: there is no data set at ``path``, or its description cannot be read.
@@ -39,13 +40,13 @@ def read_index(path: Path, *, group: str | None = None) -> Index:
     elif (path / "images").is_dir():
         index = folders.read(path)
     elif benchmark.is_listed(path):
-        index = benchmark.read(path)
+        index = benchmark.read(path, grouped=group is None)
     elif benchmark.is_loose(path):
-        index = benchmark.read_loose(path)
+        index = benchmark.read_loose(path, grouped=group is None)
     else:
         raise ValueError(f"{path} holds no data set; expected {LAYOUTS}")
-    if not index.cases and not index.faults:
-        raise ValueError(f"{path} holds no case; expected {LAYOUTS}")
+    if not index.cases and all(fault.severity == "warning" for fault in index.faults):
+        raise ValueError("\n".join([f"{path} holds no case; expected {LAYOUTS}", *map(str, index.faults)]))
     return _unique(_grouped(index, group) if group else index)
 
 
@@ -81,6 +82,9 @@ def read_images(path: Path, *, channels: int) -> list[Case]:
 
 def _described(file: Path) -> Index:
     """By dataset.json: cases listed under "training", mapped under "dataset", or as they lie in imagesTr/."""
+    if (other := file.with_name("dataset.yaml")).is_file():
+        raise ValueError(f"{other} would not be read, for {file.name} lies beside it; put its channels, labels, "
+                         f"regions and ignore into {file.name} under the same keys, and remove it")  # fmt: skip
     about = decathlon.read_about(file)
     if isinstance(about.get("training"), list):
         return decathlon.read(file, about)

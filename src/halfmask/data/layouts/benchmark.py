@@ -10,6 +10,7 @@ from __future__ import annotations
 import glob
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from halfmask.data.description import read_description
@@ -18,6 +19,8 @@ from halfmask.data.index import Case, Fault, Index
 from halfmask.data.layouts.channels import as_cases, gather, image_files
 
 PARTS = ("train", "val", "test")
+
+_ACDC = re.compile(r"^(?P<patient>patient\d+)_frame\d+(_slice_\d+)?$")
 
 
 def is_listed(root: Path) -> bool:
@@ -29,17 +32,20 @@ def is_loose(root: Path) -> bool:
     return root.is_dir() and {suffix(p) in HDF5 for p in image_files(root)} == {True}
 
 
-def read_loose(root: Path) -> Index:
-    """NAME.h5, each with its own label or without."""
+def read_loose(root: Path, *, grouped: bool) -> Index:
+    """NAME.h5, each with its own label or without; see `read`."""
     images, faults = gather(image_files(root), numbered=False)
     cases, _ = as_cases(images, {}, root)
-    return read_description(Index(root, tuple(cases), faults=tuple(faults)))
+    return read_description(Index(root, _by_patient(cases) if grouped else tuple(cases), faults=tuple(faults)))
 
 
-def read(root: Path) -> Index:
+def read(root: Path, *, grouped: bool) -> Index:
     """The cases that the lists name, each with the split of its list.
 
     Volumes where train.list names them; where there is train_slices.list alone, slices in the other splits too.
+
+    Args:
+        grouped: take for groups the patients of ACDC, called patient001_frame01 or patient001_frame01_slice_0.
     """
     folders = [root / "data" / "slices", root / "data", root, *sorted(p for p in root.iterdir() if p.is_dir())]
     sliced = not any((root / name).is_file() for name in ("train.list", "train.txt"))
@@ -60,7 +66,12 @@ def read(root: Path) -> Index:
                 what = f"{place}: there is neither {name}.h5 nor {name}/mri_norm2.h5 in {root} or a folder in it"
                 faults.append(Fault("error", name, str(file), what, "add the file or remove the line"))
             cases += [Case(case, (image,), own_label(image), split=part) for case, image in found.items()]
-    return read_description(Index(root, tuple(cases), faults=tuple(faults)))
+    return read_description(Index(root, _by_patient(cases) if grouped else tuple(cases), faults=tuple(faults)))
+
+
+def _by_patient(cases: list[Case]) -> tuple[Case, ...]:
+    """Both frames of a patient, and all their slices, in one group."""
+    return tuple(replace(c, group=match["patient"]) if (match := _ACDC.match(c.name)) else c for c in cases)
 
 
 def _list(root: Path, part: str) -> Path | None:
