@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -156,6 +157,18 @@ def read_contents(file: Path) -> dict[str, Any]:
     if told != FORMAT:
         raise ValueError(f"{file} has format {told}, this version reads {FORMAT}")
     return content
+
+
+def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What is not the same in the runs that two checkpoints tell of, for the reader."""
+    plan = plan_of(then["plan"], where="the checkpoint").model_dump(mode="json")
+    then = {**then, "run": asdict(run_of(then)), "plan": plan}  # with what an older version did not know of
+    return [
+        f"{part}.{key}: {before!r} then, {after!r} now"
+        for part in ("run", "plan", "cases")
+        for key in {**then[part], **now[part]}
+        if json.dumps(before := then[part].get(key)) != json.dumps(after := now[part].get(key))
+    ]
 
 
 def run_of(content: Mapping[str, Any]) -> Run:

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from lightning_fabric import Fabric
 
 from halfmask.data.atomic import write_text
@@ -33,10 +32,8 @@ from halfmask.training.device import compile_networks, layout, make_fabric, make
 from halfmask.training.feed import augmentation, labeled_cases, make_loader, target, unlabeled_cases
 from halfmask.training.interrupt import Interrupt, Stopped
 from halfmask.training.journal import Journal
-from halfmask.training.launch import surroundings
 from halfmask.training.pretrained import initialize
-from halfmask.training.run import BEST, LAST, Run, contents, make_method, read_contents, run_of
-from halfmask.training.together import together
+from halfmask.training.run import BEST, LAST, Run, contents, differences, make_method, read_contents
 from halfmask.training.validation import validate, validated
 
 LOG_EVERY = 10
@@ -268,15 +265,7 @@ class Trainer:
             say(f"{self.out} has no checkpoint yet; starting at step 0")
             return
         content = read_contents(file)
-        content["run"] = dataclasses.asdict(run_of(content))  # with what an older version did not know of
-        own = self._contents()
-        differs = [
-            f"{part}.{key}: {then!r} then, {now!r} now"
-            for part in ("run", "plan", "cases")
-            for key in {**content[part], **own[part]}
-            if json.dumps(then := content[part].get(key)) != json.dumps(now := own[part].get(key))
-        ]
-        if differs:
+        if differs := differences(content, self._contents()):
             raise ValueError(f"{file} is of another run; " + "; ".join(differs))
         if content["threads"] != torch.get_num_threads():
             say(f"going on with {content['threads']} threads, as before, so that the weights come out the same")
@@ -298,34 +287,6 @@ class Trainer:
     def _steps(self) -> int:
         assert self.run.recipe.steps is not None
         return self.run.recipe.steps
-
-
-def start(run: Run, store: Store, out: Path, options: Options, *, resume: bool) -> dict[str, Any]:
-    """Train a run into the folder ``out``; see `Trainer.train`.
-
-    Raises:
-        ValueError: ``out`` holds a run already and ``resume`` is not set; or the processes see different files.
-    """
-    here = surroundings() if run.processes > 1 else None
-    with together(options.device, run.precision, here) as (fabric, processes):
-        if (out / LAST).exists() and not resume:
-            raise ValueError(f"{out} holds a run already; go on with --resume, or choose another folder")
-        trainer = Trainer(run, store, out, options, fabric, processes)
-        out.mkdir(parents=True, exist_ok=True)
-        if resume:
-            trainer.resume()
-        if run.init is not None and trainer.step == 0 and processes.leads:
-            trainer.initialize(run.init)  # the others are given what came of it
-        steps = set(processes.gather(trainer.step))
-        if len(steps) > 1:
-            raise ValueError(f"the processes start from steps {steps}; does every computer see the same {out}?")
-        processes.spread([*trainer.method.parameters(), *trainer.method.buffers()])
-        if options.validations and not trainer.validation:
-            say(f"fold {run.fold} has no cases to validate on, so there will be no {BEST}; predict with {LAST}")
-        if processes.leads:
-            about = dataclasses.asdict(run) | {"labeled_cases": list(trainer.labeled)}
-            write_text(out / "run.yaml", yaml.safe_dump(about, sort_keys=False, default_flow_style=None, width=110))
-        return trainer.train()
 
 
 def _mix(*numbers: int) -> int:

@@ -60,10 +60,12 @@ def train(
 
     from halfmask.data.store import Store
     from halfmask.learning.recipe import Recipe
-    from halfmask.training import launch, trainer
+    from halfmask.training import launch
     from halfmask.training.device import check_devices, kind_of
     from halfmask.training.pretrained import named
     from halfmask.training.run import describe
+    from halfmask.training.start import start
+    from halfmask.training.trainer import Options
 
     require(
         (0 < slices <= 1, f"--slices is a share in (0, 1], got {slices}"),
@@ -106,8 +108,8 @@ def train(
     )
     if processes > 1 and here is None:
         raise launch.SeveralProcesses(processes)
-    options = trainer.Options(device, compile, threads, validations, save_seconds, cache)
-    result = trainer.start(run, opened, out, options, resume=resume)
+    options = Options(device, compile, threads, validations, save_seconds, cache)
+    result = start(run, opened, out, options, resume=resume)
     if here is not None and here.rank > 0:
         return result
     dice = result["best_validation_dice"]
