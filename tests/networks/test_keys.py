@@ -324,3 +324,14 @@ def test_our_own_names_are_taken_as_they_are():
 def test_what_holds_no_weights_is_told():
     with pytest.raises(ValueError, match=r"f holds no weights of a network, but 'epoch', 'best'"):
         weights_in({"epoch": 3, "best": 0.5}, where="f")
+
+
+def test_two_networks_are_not_merged():
+    """Names that would be one without their wrappers."""
+    state = {f"{wrap}.encoder.weight": torch.ones(1) for wrap in ("net", "model")}
+    told = r"f holds several networks: 'net\.encoder\.weight' and 'model\.encoder\.weight' are both 'encoder\.weight'"
+    with pytest.raises(ValueError, match=told):
+        weights_in(state, where="f")
+    state = {f"{name}.encoder.weight": torch.ones(1) for name in ("student", "peer")}
+    with pytest.raises(ValueError, match=r"f holds the weights of a whole method, with student, peer; give the run's"):
+        weights_in(state, where="f")

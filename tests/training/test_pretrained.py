@@ -147,7 +147,10 @@ def test_safetensors_are_read(source, tmp_path):
 def test_broken_safetensors_and_a_missing_package_are_told(monkeypatch, tmp_path):
     pytest.importorskip("safetensors")
     (tmp_path / "own.safetensors").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"own\.safetensors cannot be read as weights"):
+    with pytest.raises(ValueError, match=r"own\.safetensors cannot be read as weights: it is empty"):
+        read(str(tmp_path / "own.safetensors"))
+    (tmp_path / "own.safetensors").write_bytes(b"\x20" + b"\x00" * 7 + b"{torn")
+    with pytest.raises(ValueError, match=r"own\.safetensors cannot be read as weights: [^;]*[Hh]eader"):
         read(str(tmp_path / "own.safetensors"))
     monkeypatch.setitem(sys.modules, "safetensors.torch", None)
     with pytest.raises(ValueError, match=r"own\.safetensors needs a package .* pip install safetensors"):
@@ -160,6 +163,38 @@ def test_a_checkpoint_of_a_run_is_its_predictor(train):
     weights = read(str(run / "best.pt"))
     assert (weights.title, weights.network) == ("a unet", "unet")
     assert torch.equal(weights.state["head.weight"], state["teacher.head.weight"])
+
+
+def test_a_file_needs_no_suffix(source, tmp_path):
+    """As in the hub's cache."""
+    torch.save(source.state_dict(), tmp_path / "0a1b2c")
+    assert torch.equal(read(str(tmp_path / "0a1b2c")).state["head.weight"], source.head.weight)
+    pytest.importorskip("safetensors")
+    from safetensors.torch import save_file
+
+    save_file(source.state_dict(), tmp_path / "3d4e5f")
+    assert torch.equal(read(str(tmp_path / "3d4e5f")).state["head.weight"], source.head.weight)
+    with pytest.raises(ValueError, match=r"there is no run, file or hub name 'nope'; give .* hub:resnet34"):
+        read("nope")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match=r"empty holds no last\.pt"):
+        read(str(tmp_path / "empty"))
+
+
+def test_why_a_file_cannot_be_read_is_told(tmp_path):
+    """As of checkpoints, and without PyTorch's advice to run what is in it."""
+    file = tmp_path / "file.pth"
+    file.write_text("epoch: 3")
+    with pytest.raises(
+        ValueError, match=r"read as weights: it is no file of PyTorch's; give a whole file that holds a"
+    ):
+        read(str(file))
+    file.write_bytes(b"")
+    with pytest.raises(ValueError, match=r"cannot be read as weights: it is empty; give a whole file"):
+        read(str(file))
+    torch.save({"weight": torch.ones(1)}, file, pickle_protocol=4)
+    with pytest.raises(ValueError, match=r"read as weights: it is pickled in another protocol than PyTorch's"):
+        read(str(file))
 
 
 class Code:
@@ -175,7 +210,7 @@ class Code:
         (Code(), r"file\.pth cannot be read as weights: it holds print, which could run code"),
         ([1, 2], r"file\.pth holds a list, not the weights"),
         ({"epoch": 1}, r"file\.pth holds no weights of a network, but 'epoch'"),
-        (None, r"file\.pth does not exist; give a run's folder, a file of weights, or hub:resnet34"),
+        (None, r"there is no run, file or hub name '.*file\.pth'; give a run's folder, a file, or hub:resnet34"),
     ],
 )
 def test_files_that_are_no_weights_are_told(content, told, tmp_path, capsys):
@@ -215,6 +250,13 @@ def test_hub_reads_what_is_in_the_cache(cache):
     assert (weights.network, list(weights.state)) == ("resnet_unet", ["encoder.layer1.0.conv1.weight"])
 
 
+def test_a_broken_file_in_the_cache_is_told(cache):
+    cache.mkdir(parents=True)
+    (cache / "resnet34-b627a593.pth").write_bytes(b"PK\x03\x04 torn")
+    with pytest.raises(ValueError, match=r"hub:resnet34: \S+b627a593\.pth cannot be read: it is cut short; remove it"):
+        read("hub:resnet34")
+
+
 def test_hub_compares_the_checksum(cache, monkeypatch, tmp_path, capsys):
     file = tmp_path / "resnet34-00000000.pth"
     torch.save({"layer1.0.conv1.weight": torch.ones(2)}, file)
@@ -251,6 +293,19 @@ def test_a_run_starts_from_a_file_and_resumes_without_it(train, tmp_path, capsys
     file.unlink()
     train(**options, resume=True)
     assert "holds the weights" not in capsys.readouterr().err
+
+
+def test_weights_of_another_width_are_refused(train):
+    wide = train(set=["network.width=8"])
+    with pytest.raises(ValueError, match=r"student: only 0 of .*\(8, 2, 3, 3\) → \(4, 2, 3, 3\).*network\.width=8$"):
+        train(init=wide, set=["network.width=4"], out="narrow")
+
+
+def test_a_state_of_a_whole_method_is_refused(train, tmp_path):
+    state = checkpoint.load(train("mean_teacher") / "last.pt")["state"]
+    torch.save(state, tmp_path / "state.pt")
+    with pytest.raises(ValueError, match=r"a whole method, with student, teacher; give the run's folder, or save the"):
+        read(str(tmp_path / "state.pt"))
 
 
 def test_old_monai_weights_ask_for_their_merging(tmp_path, capsys):

@@ -1,9 +1,11 @@
-"""Weights of another shape, made to fit where that has a meaning."""
+"""Whether tensors can be a network's weights, and those of another shape made to fit where that has a meaning."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import prod
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -20,7 +22,7 @@ def fitted(name: str, weight: Tensor, network: nn.Module) -> tuple[Tensor, str] 
     own = network.state_dict()[name]
     if name.startswith("encoder.") and isinstance(network, SegmentationNetwork) and _is_input(own, weight, network):
         return of_channels(weight, network.channels), f"from {weight.shape[1]} channels to {network.channels}"
-    if name.endswith(".relative_position_bias_table") and own.shape[1] == weight.shape[1]:
+    if name.endswith(".relative_position_bias_table") and own.shape[1:] == weight.shape[1:]:
         windows = network.get_submodule(name.rpartition(".")[0]).window_size
         assert isinstance(windows, tuple)
         side = round(len(weight) ** (1 / len(windows)))
@@ -55,3 +57,30 @@ def of_window(table: Tensor, window: tuple[int, ...]) -> Tensor:
     image = table.T.reshape(1, heads, *(side,) * dims).float()
     mode = {2: "bicubic", 3: "trilinear"}[dims]
     return F.interpolate(image, sides, mode=mode, align_corners=True).reshape(heads, prod(sides)).T.to(table)
+
+
+def check_numbers(pairs: Mapping[str, tuple[Tensor, Tensor]]) -> None:
+    """Refuse tensors that are no network's weights.
+
+    Args:
+        pairs: each tensor, by its name where it is from, with the one that is to become it.
+
+    Raises:
+        ValueError: some are sparse, of no floating-point numbers where the others are, or not finite.
+    """
+    faults = [f"{name} {fault}" for name, (given, own) in pairs.items() if (fault := _fault(given, own))]
+    if faults:
+        more = [f"and {len(faults) - 4} more like these"] if len(faults) > 4 else []
+        raise ValueError("\n".join([*faults[:4], *more]))
+
+
+def _fault(given: Tensor, own: Tensor) -> str | None:
+    if given.is_meta:
+        return "has a shape but no numbers (device meta); save it with them"
+    if given.layout != torch.strided:
+        return "is a sparse tensor; save it dense"
+    if given.is_complex() or (own.is_floating_point() and not given.is_floating_point()):
+        return f"holds {str(given.dtype).removeprefix('torch.')}, not floating-point numbers; save it as float32"
+    if not given.to(own.dtype).isfinite().all():
+        return "holds numbers that are not finite; take weights from before that training diverged"
+    return None

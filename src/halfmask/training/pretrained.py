@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import pickle
-import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,6 +19,7 @@ from halfmask.networks.keys import weights_in
 from halfmask.networks.keys.source import Weights
 from halfmask.networks.segmenter import SegmentationNetwork
 from halfmask.progress import say
+from halfmask.training.checkpoint import reason, unpickled
 from halfmask.training.run import LAST, load_run
 from halfmask.training.transfer import networks_of, transfer_all
 
@@ -87,8 +86,10 @@ def read(init: str) -> Weights:
     if init.startswith("hub:"):
         return weights_in(_fetched(init), where=init)
     path = Path(init)
-    if path.is_dir() or not path.suffix:
+    if path.is_dir():
         return _of_run(path, LAST)
+    if not path.is_file():
+        raise ValueError(f"there is no run, file or hub name {init!r}; give a run's folder, a file, or {_HUB_NAMES}")
     content = _opened(path)
     if "run" in content and "format" in content:
         return _of_run(path.parent, path.name)
@@ -106,15 +107,12 @@ def _of_run(folder: Path, which: str) -> Weights:
 
 def _opened(file: Path) -> Mapping[str, Any]:
     """What a file of weights holds; no code in it is run."""
-    if not file.is_file():
-        raise ValueError(f"{file} does not exist; give a run's folder, a file of weights, or {_HUB_NAMES}")
-    load = _load_safetensors(file) if file.suffix == ".safetensors" else _load_pickle
+    load, why = (_load_safetensors(file), _told) if _is_safetensors(file) else (_load_pickle, reason)
     try:
         content = load(file)
     except Exception as e:  # a broken zip, a pickle with code in it, …
-        code = re.search(r"GLOBAL (\S+)", str(e))
-        reason = f"it holds {code[1]}, which could run code; save its state dict alone" if code else e
-        raise ValueError(f"{file} cannot be read as weights: {reason}") from e
+        remedy = "give a whole file that holds a state dict alone, as torch.save writes it"
+        raise ValueError(f"{file} cannot be read as weights: {why(file, e)}; {remedy}") from e
     if not isinstance(content, Mapping):
         raise ValueError(f"{file} holds a {type(content).__name__}, not the weights of a network by name")
     return content
@@ -122,7 +120,19 @@ def _opened(file: Path) -> Mapping[str, Any]:
 
 def _load_pickle(file: Path) -> Any:
     with safe_globals(_HARMLESS):
-        return torch.load(file, map_location="cpu", weights_only=True)
+        return unpickled(file)
+
+
+def _is_safetensors(file: Path) -> bool:
+    """By its name, or, as files in the hub's cache have none that tells, by the header after its length in 8 bytes."""
+    if file.suffix == ".safetensors":
+        return True
+    with file.open("rb") as f:
+        return f.read(9)[8:] == b"{"
+
+
+def _told(file: Path, error: Exception) -> str:
+    return str(error) if file.stat().st_size else "it is empty"
 
 
 def _load_safetensors(file: Path) -> Callable[[Path], Any]:
@@ -142,8 +152,10 @@ def _fetched(init: str) -> Mapping[str, Any]:
             return torch.hub.load_state_dict_from_url(
                 url, map_location="cpu", progress=sys.stderr.isatty(), check_hash=True, weights_only=True
             )
-    except (OSError, RuntimeError, pickle.UnpicklingError) as e:  # no network, another checksum, a broken file
-        file = url.rpartition("/")[2]
+    except Exception as e:  # no network, another checksum, a broken file
+        file = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+        if file.is_file():
+            raise ValueError(f"{init}: {file} cannot be read: {reason(file, e)}; remove it, and try again") from e
         raise ValueError(
-            f"{init} cannot be fetched: {e}; download {url} where there is a network, and give --init {file}"
+            f"{init} cannot be fetched: {e}; download {url} where there is a network, and give --init {file.name}"
         ) from e

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from halfmask.networks.factory import name_of
-from halfmask.networks.fitting import fitted
+from halfmask.networks.fitting import check_numbers, fitted
 from halfmask.networks.keys.source import Weights
 from halfmask.networks.segmenter import SegmentationNetwork
 
 SHOWN = 4
 """How many names of a kind a report gives."""
+
+_FEATURES = {"swin_unet": "embed", "swin_unetr": "feature_size", "unetr": "hidden_size"}
+"""The setting that the features of an encoder's first kernel come from; "width" where it is not told."""
+_KIND = "is it a network of the same kind?"
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,12 @@ class Transfer:
     unused: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        parts = [f"{len(self.taken)} tensors, {self.share:.1%} of the parameters, went over"]
+        return "; ".join([f"{len(self.taken)} tensors, {self.share:.1%} of the parameters, went over", *self.notes])
+
+    @property
+    def notes(self) -> list[str]:
+        """What did not go over as it was."""
+        parts = []
         told = lambda texts: [f"{name} {text}" for name, text in texts.items()]
         last = {name: text for name, text in self.unfit.items() if name.startswith("head.")}
         for what, names in {
@@ -51,13 +60,13 @@ class Transfer:
             if names:
                 more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
                 parts.append(f"{what}: {', '.join(names[:SHOWN])}{more}")
-        return "; ".join(parts)
+        return parts
 
 
 @torch.no_grad()
 def transfer(
     source: Mapping[str, Tensor],
-    network: nn.Module,
+    network: SegmentationNetwork,
     *,
     origin: Mapping[str, str] | None = None,
     unused: Sequence[str] = (),
@@ -69,34 +78,60 @@ def transfer(
         unused: names there of further weights, for the report.
 
     Raises:
-        ValueError: nothing fits, or the source is 2D and the network 3D or the other way round.
+        ValueError: no kernel of the encoder fits, or less than two thirds of those that both have; or the source is 2D
+            and the network 3D or the other way round; or what it holds are no numbers that can be weights.
     """
     own = network.state_dict()
-    _check_dims(source, own)
-    taken, missing, unfit, adapted = [], [], {}, {}
-    for name, value in own.items():
-        if name not in source:
-            missing.append(name)
-            continue
-        given = source[name]
-        if given.shape != value.shape:
-            if fit := fitted(name, given, network):
-                given, adapted[name] = fit
-            else:
-                unfit[name] = f"{tuple(given.shape)} → {tuple(value.shape)}"
-                continue
-        value.copy_(given)
-        taken.append(name)
-    weights = dict(network.named_parameters())
-    share = sum(weights[n].numel() for n in taken if n in weights) / sum(w.numel() for w in weights.values())
-    missing = [name for name in missing if not name.endswith(".num_batches_tracked")]  # counts nobody reads
     theirs = lambda name: (origin or {}).get(name, name)
+    check_numbers({theirs(name): (source[name], value) for name, value in own.items() if name in source})
+    _check_dims(source, own)
+    fitting, unfit, adapted = {}, {}, {}
+    for name in (name for name in own if name in source):
+        given, value = source[name], own[name]
+        if given.shape == value.shape:
+            fitting[name] = given
+        elif fit := fitted(name, given, network):
+            fitting[name], adapted[name] = fit
+        else:
+            unfit[name] = f"{tuple(given.shape)} → {tuple(value.shape)}"
+    weights = dict(network.named_parameters())
+    share = sum(weights[n].numel() for n in fitting if n in weights) / sum(w.numel() for w in weights.values())
     known = {theirs(name) for name in source if name in own}
     left = dict.fromkeys(theirs(name) for name in source if theirs(name) not in known)
-    result = Transfer(taken, missing, unfit, share, adapted, [*left, *unused])
-    if share == 0:
-        raise ValueError(f"no weight went over; {result}. Is it a network of the same kind?")
+    missing = _read(name for name in own if name not in source)
+    result = Transfer(list(fitting), missing, unfit, share, adapted, _read([*left, *unused]))
+    _check_enough(result, source, network)
+    for name, given in fitting.items():
+        own[name].copy_(given)
     return result
+
+
+def _read(names: Iterable[str]) -> list[str]:
+    """Without counts that nobody reads."""
+    return [name for name in names if not name.endswith(".num_batches_tracked")]
+
+
+def _check_enough(found: Transfer, source: Mapping[str, Tensor], network: SegmentationNetwork) -> None:
+    """Of the encoder's kernels: norms and biases fit any network, and a V-Net shares half of the kernels of a U-Net."""
+    kernels = {
+        name: value
+        for name, value in network.named_parameters()
+        if name.startswith("encoder.") and name.endswith("weight") and value.ndim > 1
+    }
+    fit = len(kernels.keys() & set(found.taken))
+    if fit == 0 or 3 * fit < 2 * len(kernels.keys() & source.keys()):
+        told = f"only {fit} of {len(kernels)} kernels of the encoder would go over"
+        both = [(source[name], value) for name, value in kernels.items() if name in source]
+        remedy = _remedy(network, both) if next(iter(kernels), None) in found.unfit else _KIND
+        raise ValueError("; ".join([told, *found.notes, remedy]))
+
+
+def _remedy(network: SegmentationNetwork, kernels: Sequence[tuple[Tensor, Tensor]]) -> str:
+    """The setting with which the encoder's kernels, there and here, would fit, if it is their width alone."""
+    if any(there.ndim != here.ndim or there.shape[2:] != here.shape[2:] for there, here in kernels):
+        return _KIND
+    there, here = (len(kernel) for kernel in kernels[0])
+    return _KIND if there == here else f"give --set network.{_FEATURES.get(name_of(network), 'width')}={there}"
 
 
 def _check_dims(source: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:

@@ -33,7 +33,7 @@ def weights_in(content: Mapping[str, Any], *, where: str) -> Weights:
     Raises:
         ValueError: there are none, or no network here takes such.
     """
-    state = _state_dict(content)
+    state = _state_dict(content, where)
     if not state:
         found = ", ".join(map(repr, list(content)[:4])) or "nothing"
         raise ValueError(f"{where} holds no weights of a network, but {found}")
@@ -53,14 +53,36 @@ def _recognized(state: Mapping[str, Tensor], plan: Mapping[str, Any] | None) -> 
         root = _bare(plan.get("key_to_encoder") or "encoder.stages").removesuffix("stages")
         return nnunet.NNSSL.weights(nnunet.pretrained(state, plan, root))
     check_blocks(state)
-    source = next((s for s in SOURCES if s.knows(state)), None)
-    return source.weights(state) if source else Weights("a network whose kind its names do not tell", None, state)
+    if source := next((s for s in SOURCES if s.knows(state)), None):
+        return source.weights(state)
+    _check_single(state)
+    return Weights("a network whose kind its names do not tell", None, state)
 
 
-def _state_dict(content: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Tensors by their names, without what was wrapped around them."""
+def _check_single(state: Mapping[str, Tensor]) -> None:
+    """Raise ValueError for the networks of a method, each under its name, which are ours."""
+    networks = dict.fromkeys(m[1] for m in (re.match(r"(\w+)\.encoder\.", name) for name in state) if m)
+    if networks and not any(name.startswith("encoder.") for name in state):
+        raise ValueError(
+            f"a whole method, with {', '.join(networks)}; give the run's folder, or save the state dict of one network"
+        )
+
+
+def _state_dict(content: Mapping[str, Any], where: str) -> dict[str, Tensor]:
+    """Tensors by their names, without what was wrapped around them.
+
+    Raises:
+        ValueError: that makes two names one.
+    """
     while inner := next((content[p] for p in _PLACES if isinstance(content.get(p), Mapping)), None):
         content = inner
+    names: dict[str, str] = {}
+    for name in (str(name) for name, value in content.items() if isinstance(value, Tensor)):
+        if (first := names.setdefault(_bare(name), name)) != name:
+            raise ValueError(
+                f"{where} holds several networks: {first!r} and {name!r} are both {_bare(name)!r} of one; "
+                "save the state dict of one alone"
+            )
     return {_bare(str(name)): value for name, value in content.items() if isinstance(value, Tensor)}
 
 
