@@ -137,7 +137,7 @@ def test_no_store(halfmask, tmp_path):
         (["mean_teacher", "--clip", "nan"], "--clip .*nan"),
         (["mean_teacher", "--validations", "-1"], "--validations .*-1"),
         (["mean_teacher", "--threads", "-1"], "--threads .*-1"),
-        (["mean_teacher", "--init", "nowhere"], r"nowhere holds no last\.pt"),
+        (["mean_teacher", "--init", "nowhere"], r"there is no run, file or hub name .*nowhere"),
         (["supervised", "--set", "network.norm=group"], "norm = 'group'"),
     ],
     ids=lambda v: " ".join(v) if isinstance(v, list) else "",

@@ -15,6 +15,8 @@ from typing import Annotated, Any
 import typer
 
 from halfmask import __version__, verbs
+from halfmask.parent import end_with_parent
+from halfmask.training.interrupt import LAUNCHER
 from halfmask.training.launch import SeveralProcesses, launch
 
 app = typer.Typer(
@@ -29,6 +31,8 @@ def main() -> None:
     # Threads that spin long for each other can stall where cores are shared (docs/results.md, "Waiting threads").
     # PyTorch's OpenMP reads this as it loads, which is later.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    if LAUNCHER in os.environ:  # as early as can be: the imports of a training take seconds
+        end_with_parent(int(os.environ[LAUNCHER]))
     try:
         app()
     except (ValueError, OSError) as e:  # what the user gave; anything else is our fault and shows where
@@ -51,10 +55,9 @@ def _command(verb: Callable[..., Any]) -> Callable[..., Any]:
     def command(**options: Any) -> None:
         bound = [options.pop(p.name) for p in positional]
         try:
-            result = verb(*bound, **options)
-        except SeveralProcesses as e:
-            raise typer.Exit(launch(sys.argv[1:], e.count)) from None
+            result = _call(verb, bound, options)
         except KeyboardInterrupt as e:  # here, as typer would end any with 130 and without a word
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # all that is left is to say so
             print(str(e) or "stopped", file=sys.stderr)
             raise typer.Exit(128 + getattr(e, "signal", signal.SIGINT)) from None
         if verb is verbs.check and any(fault.severity == "error" for fault in result):
@@ -63,6 +66,14 @@ def _command(verb: Callable[..., Any]) -> Callable[..., Any]:
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in parameters}
     return command
+
+
+def _call(verb: Callable[..., Any], arguments: list[Any], options: dict[str, Any]) -> Any:
+    """What the verb returns; a training that needs several processes ends with theirs."""
+    try:
+        return verb(*arguments, **options)
+    except SeveralProcesses as e:
+        raise typer.Exit(launch(sys.argv[1:], e.count)) from None
 
 
 def _hints(verb: Callable[..., Any]) -> dict[str, Any]:

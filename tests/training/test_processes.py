@@ -31,8 +31,9 @@ from halfmask.learning.processes import ALONE, Several, norm_statistics
 from halfmask.learning.recipe import Recipe
 from halfmask.losses.segmentation import cross_entropy
 from halfmask.methods.semisupervised import cross_pseudo_supervision, mean_teacher
-from halfmask.training import checkpoint, launch
-from halfmask.training.device import check_devices
+from halfmask.training import checkpoint, interrupt, launch
+from halfmask.training.device import check_devices, make_fabric
+from halfmask.training.interrupt import Interrupt
 from halfmask.training.journal import read_journal
 from halfmask.training.launch import Surroundings, joint_size, surroundings
 from halfmask.training.run import describe
@@ -274,6 +275,7 @@ def drifting(processes, store, out):
 def test_state_that_comes_apart_is_refused_and_its_mean_is_not(both, prepared, tmp_path):
     first, second = both(drifting, prepared(2).path, tmp_path / "apart")
     assert first == second
+    assert not list((tmp_path / "apart").glob("*.pt")), "the best neither"
     assert "the processes have come apart in seen: method 'mean_teacher' moves this by what one process saw" in first
     first, second = both(drifting, prepared(2).path, tmp_path / "mean")
     assert first == second != [[0, 0], [0, 0]]
@@ -283,18 +285,23 @@ def test_state_that_comes_apart_is_refused_and_its_mean_is_not(both, prepared, t
 
 
 @pytest.fixture
-def start():
-    """Start ``halfmask train … --devices 2 --device cpu``; whatever is left of it ends with the test."""
+def start(tmp_path):
+    """Start ``halfmask train … --devices 2 --device cpu``; whatever is left of it ends with the test.
+
+    In a folder with a file that is called like a module of Python's.
+    """
     started = []
+    (tmp_path / "statistics.py").write_text("raise ImportError('not the one that is meant')")
 
     def run(method, store, out, *more):
-        command = [sys.executable, "-m", "halfmask", "train", method, store, "--out", out, "--devices", 2]
+        command = [sys.executable, "-P", "-m", "halfmask", "train", method, store, "--out", out, "--devices", 2]
         process = subprocess.Popen(
             [str(part) for part in (*command, "--device", "cpu", "--set", "network.norm=batch", *more)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, **LOOPBACK},
+            cwd=tmp_path,
         )
         started.append(process)
         return process
@@ -318,19 +325,40 @@ def wait_for(step, process, out):
     raise AssertionError(f"step {step} was not reached")
 
 
-def undisturbed(processes, store, out, steps):
-    """A training in batch norm with a teacher and dropout, all of which may come out otherwise."""
+def undisturbed(processes, store, out, steps, init):
+    """A training in batch norm with a teacher and dropout, all of which may come out otherwise.
+
+    Each process takes over the weights to start from by itself.
+    """
     settings = {"network.norm": "batch", "network.dropout": "0.1"}
     run = describe(Store(store).plan, "mean_teacher", settings=settings, network=None, recipe=Recipe(steps=steps))
-    out.mkdir(exist_ok=True)
-    Trainer(run, Store(store), out, Options(validations=3, save_seconds=1000), processes=processes).train()
+    trainer = Trainer(run, Store(store), out, Options(validations=3, save_seconds=1000), processes=processes)
+    trainer.initialize(str(init))
+    trainer.train()
+
+
+def other_weights(store, out):
+    """A run that has not come far, in batch norm, with weights of another seed and statistics that are none's first."""
+    settings = {"network.norm": "batch", "network.dropout": "0.1"}
+    run = describe(Store(store).plan, "mean_teacher", settings=settings, network=None, recipe=Recipe(steps=6), seed=5)
+    Trainer(run, Store(store), out, Options(validations=0)).train()
+    return out
 
 
 def test_stopped_and_gone_on_two_come_to_the_same_weights(both, start, prepared, tmp_path):
-    """SIGTERM, going on, with saves at other moments: bit for bit what an undisturbed pair gives."""
-    store, torn, steps = prepared(2).path, tmp_path / "torn", 90
+    """SIGTERM, going on, with saves at other moments: bit for bit what an undisturbed pair gives.
+
+    The first process alone reads the weights to start from, which the other is given.
+    """
+    store, torn, steps, init = (
+        prepared(2).path,
+        tmp_path / "torn",
+        90,
+        other_weights(prepared(2).path, tmp_path / "init"),
+    )
     options = ["--steps", steps, "--validations", 3, "--set", "network.dropout=0.1", "--save-seconds", 0.1]
-    both(undisturbed, store, tmp_path / "whole", steps)
+    options += ["--init", init]
+    both(undisturbed, store, tmp_path / "whole", steps, init)
 
     stopped = start("mean_teacher", store, torn, *options)
     wait_for(10, stopped, torn)
@@ -355,7 +383,7 @@ def test_stopped_and_gone_on_two_come_to_the_same_weights(both, start, prepared,
     assert not list(torn.glob(".partial-*"))
     settings = ["network.norm=batch", "network.dropout=0.1"]
     with pytest.raises(ValueError, match=r"is of another run; run\.processes: 2 then, 1 now"):
-        verbs.train("mean_teacher", store, out=torn, steps=steps, resume=True, set=settings)
+        verbs.train("mean_teacher", store, out=torn, steps=steps, resume=True, set=settings, init=init)
 
 
 def test_an_error_that_one_meets_ends_both_and_is_told_once(start, prepared, tmp_path):
@@ -376,31 +404,61 @@ def test_an_error_that_one_meets_ends_both_and_is_told_once(start, prepared, tmp
 
 
 @pytest.mark.parametrize(
-    ("scripts", "code", "told"),
+    ("scripts", "signals", "code", "told"),
     [
-        (["", ""], 0, ""),
-        (["time.sleep(0.3)", "sys.exit(3)"], 3, ""),
-        (["time.sleep(100)", "sys.exit(3)"], 3, ""),
+        (["", ""], [], 0, ""),
+        (["time.sleep(0.3)", "sys.exit(3)"], [], 3, ""),
+        (["time.sleep(100)", "sys.exit(3)"], [], 3, ""),
         (
             ["time.sleep(100)", "os.kill(os.getpid(), 9)"],
+            [],
             137,
-            "error: process 1 was ended by SIGKILL; was there not enough",
+            "error: process 1 was ended by SIGKILL; was there not enough memory?\n",
         ),
+        (["time.sleep(100)"] * 2, [signal.SIGINT] * 2, 130, "stopped\n"),
+        (["time.sleep(100)"] * 2, [signal.SIGHUP], 129, "stopped\n"),
+        ([f"signal.signal({signal.SIGTERM}, lambda *_: sys.exit(143)); time.sleep(100)"] * 2, [signal.SIGINT], 130, ""),
     ],
-    ids=["all is well", "one fails, the other ends", "one fails, the other hangs", "one is killed"],
+    ids=["well", "one fails", "one fails, the other hangs", "one is killed", "Ctrl-C", "closed", "Ctrl-C, saved"],
 )
-def test_the_launcher_waits_for_all_but_not_for_ever(monkeypatch, capsys, scripts, code, told):
+def test_the_launcher_waits_for_all_but_not_for_ever(monkeypatch, capfd, scripts, signals, code, told):
     monkeypatch.setattr(launch, "GRACE", 1.0)
-    processes = [subprocess.Popen([sys.executable, "-c", f"import os, sys, time\n{script}"]) for script in scripts]
+    monkeypatch.setattr(interrupt, "_leave_terminal", lambda: None)  # pytest's
+    command = [sys.executable, "-c"]
+    started = time.monotonic()
+    processes = [subprocess.Popen([*command, f"import os, signal, sys, time\n{script}"]) for script in scripts]
+    with Interrupt() as interrupted, launch._ended(processes):
+        time.sleep(0.5 if signals else 0)
+        for number in signals:
+            signal.raise_signal(number)
+        assert launch._wait(processes, interrupted) == code
+    assert time.monotonic() - started < 30
+    assert capfd.readouterr().err == told
+
+
+def _lives(process):
+    """Whether it runs; one that has ended and was not asked for has no command line."""
     try:
-        started = time.monotonic()
-        assert launch._wait(processes) == code
-        assert time.monotonic() - started < 30
-        assert capsys.readouterr().err.startswith(told)
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
+        return Path(f"/proc/{process}/cmdline").read_bytes() != b""
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_processes_that_start_end_with_what_started_them(start, prepared, tmp_path):
+    """Killed, it can pass nothing on."""
+    run = start("supervised", prepared(2).path, tmp_path / "run")
+    children = Path(f"/proc/{run.pid}/task/{run.pid}/children")
+    if not children.exists():
+        pytest.skip("this system does not end a process with its parent")
+    until = time.monotonic() + 60
+    while len(ranks := children.read_text().split()) < 2:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    time.sleep(0.5)
+    run.kill()
+    while any(_lives(rank) for rank in ranks):
+        assert time.monotonic() < until, "they go on by themselves"
+        time.sleep(0.05)
 
 
 # ---------------------------------------------------------------------------- who is asked for
@@ -457,7 +515,19 @@ def test_who_else_was_started(monkeypatch, variables, here):
 
 def test_nodes_with_unequal_numbers_are_refused(monkeypatch):
     monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
-    for name, value in (SRUN | {"SLURM_STEP_NUM_TASKS": "5"}).items():
+    for name, value in SRUN.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(ValueError, match="srun started 5 tasks on 2 nodes; every node needs as many"):
-        surroundings()
+    for name, value, count in (("STEP_TASKS_PER_NODE", "4,2", 6), ("STEP_NUM_TASKS", "5", 5)):
+        monkeypatch.setenv(f"SLURM_{name}", value)
+        with pytest.raises(ValueError, match=f"srun started {count} tasks on 2 nodes; every node needs as many"):
+            surroundings()
+
+
+@pytest.mark.parametrize("of_the_job", [None, "8"])
+def test_srun_needs_not_say_how_many_a_node(monkeypatch, of_the_job):
+    given = {"SLURM_NTASKS": "2", "SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NODEID": "0"}
+    for name, value in (given | {"SLURM_NTASKS_PER_NODE": of_the_job or ""}).items():
+        monkeypatch.setenv(name, value)
+    if of_the_job is None:
+        monkeypatch.delenv("SLURM_NTASKS_PER_NODE")
+    assert make_fabric("cpu", here=Surroundings("srun", 0, 2, 2)).world_size == 2

@@ -12,9 +12,8 @@ import pytest
 import torch
 
 from halfmask.training import checkpoint
-from halfmask.training.interrupt import Interrupt
+from halfmask.training.interrupt import AGAIN, LAUNCHER, Interrupt
 from halfmask.training.journal import Journal, read_journal
-from halfmask.training.launch import LAUNCHER
 
 STEPS = 150
 
@@ -121,9 +120,32 @@ def test_signals_are_noted_and_a_second_ctrl_c_is_obeyed():
         assert interrupt.received is None
         signal.raise_signal(signal.SIGTERM)
         assert interrupt.received == signal.SIGTERM
-        with pytest.raises(KeyboardInterrupt):
+        interrupt.since -= AGAIN
+        with pytest.raises(KeyboardInterrupt, match="stopped at once; --resume goes on from the last checkpoint"):
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_ctrl_c_that_comes_twice_at_once_is_one():
+    with Interrupt() as interrupt:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        assert interrupt.received == signal.SIGINT
+    signal.raise_signal(signal.SIGINT)
+    interrupt.since -= AGAIN
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_what_nohup_started_goes_on_when_the_terminal_is_closed():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Interrupt() as interrupt:
+            signal.raise_signal(signal.SIGHUP)
+            assert interrupt.received is None
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_process_whose_launcher_is_gone_stops(monkeypatch):

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import multiprocessing
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, as_completed
 from typing import TypeVar
 
+from halfmask.parent import end_with_parent
 from halfmask.progress import Progress
 
 T = TypeVar("T")
@@ -27,7 +26,7 @@ def workers(count: int) -> Iterator[Executor | None]:
         return
     before = {name: os.environ.get(name) for name in _THREADS}
     os.environ.update(dict.fromkeys(_THREADS, "1"))  # read by the libraries as the workers load them
-    pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _end_with_parent, (os.getpid(),))
+    pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _begin, (os.getpid(),))
     try:
         yield pool
     finally:
@@ -72,10 +71,7 @@ def _result(future: Future[R]) -> R:
         raise ValueError("a worker process died, perhaps for lack of memory; give fewer --workers") from e
 
 
-def _end_with_parent(parent: int) -> None:
+def _begin(parent: int) -> None:
     """A worker whose parent was killed would wait forever for more work."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
-        if os.getppid() != parent:  # it was gone before we asked
-            os._exit(1)
+    end_with_parent(parent)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import os
 from typing import Any
 
 import torch
@@ -17,6 +19,8 @@ from halfmask.networks.segmenter import SegmentationNetwork
 from halfmask.training.launch import Surroundings
 
 PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed"}
+JOIN = datetime.timedelta(minutes=5)
+"""How long a process waits for the others to start."""
 
 
 def make_fabric(device: str, precision: str = "32", here: Surroundings | None = None) -> Fabric:
@@ -35,12 +39,15 @@ def make_fabric(device: str, precision: str = "32", here: Surroundings | None = 
         if here is None:  # whatever else was started around it
             return Fabric(devices=1, plugins=LightningEnvironment(), **options)
         # The GPUs' own backend for gradients; flags go over the CPUs and wait for no GPU.
-        strategy = DDPStrategy(process_group_backend="cpu:gloo,cuda:nccl" if kind_of(device) == "cuda" else "gloo")
+        backend = "cpu:gloo,cuda:nccl" if kind_of(device) == "cuda" else "gloo"
+        strategy = DDPStrategy(process_group_backend=backend, timeout=JOIN)
+        if here.by == "srun":  # Fabric wants it said, but srun -n says nothing, and within sbatch what that was given
+            os.environ["SLURM_NTASKS_PER_NODE"] = str(here.local)
         plugin = TorchElasticEnvironment() if here.by == "torchrun" else SLURMEnvironment(auto_requeue=False)
         nodes = here.size // here.local
         return Fabric(devices=here.local, num_nodes=nodes, strategy=strategy, plugins=plugin, **options)
     except RuntimeError as e:
-        raise ValueError(f"this computer has no device {device!r} that works; give --device auto or cpu") from e
+        raise ValueError(f"device {device!r} cannot be used: {e}; give another --device, such as auto or cpu") from e
 
 
 def kind_of(device: str) -> str:
@@ -49,7 +56,9 @@ def kind_of(device: str) -> str:
 
 
 def check_devices(device: str, count: int) -> None:
-    """Raise ValueError if this computer has GPUs, but fewer than the ``count`` that are to train together."""
+    """Raise ValueError if this computer has no GPU that was asked for, or fewer than ``count`` to train together."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("this computer has no CUDA device that works; give --device auto or cpu")
     if kind_of(device) == "cuda" and 0 < torch.cuda.device_count() < count:
         raise ValueError(
             f"{count} processes on this computer need a GPU each, {torch.cuda.device_count()} can be seen; "

@@ -5,20 +5,20 @@ Imports no torch before it starts any, as the command line reads this file for i
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from halfmask.training.interrupt import LAUNCHER, Interrupt
+
 GRACE = 5.0
 """Seconds that the other processes have to end by themselves once one has failed."""
-
-LAUNCHER = "HALFMASK_LAUNCHER"
-"""The environment variable with the id of the process that `launch` runs in."""
 
 
 class SeveralProcesses(ValueError):
@@ -61,7 +61,7 @@ def surroundings() -> Surroundings | None:
         return Surroundings("torchrun", number("RANK"), number("WORLD_SIZE"), number("LOCAL_WORLD_SIZE"))
     if int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1:
         size, nodes = number("SLURM_STEP_NUM_TASKS"), number("SLURM_STEP_NUM_NODES")
-        if size % nodes:
+        if size % nodes or "," in os.environ.get("SLURM_STEP_TASKS_PER_NODE", ""):  # 3(x2), but 3,1
             raise ValueError(
                 f"srun started {size} tasks on {nodes} nodes; every node needs as many: give srun --ntasks-per-node"
             )
@@ -90,6 +90,9 @@ def launch(arguments: Sequence[str], count: int) -> int:
 
     They find each other as if torchrun had started them. torchrun itself would end them 30 s after a signal,
     saved or not, and print a report of its own over the one line that says what is wrong.
+
+    Raises:
+        KeyboardInterrupt: a second Ctrl-C came; all have been ended at once.
     """
     from torch.distributed import TCPStore
 
@@ -109,45 +112,56 @@ def launch(arguments: Sequence[str], count: int) -> int:
     }
     processes: list[subprocess.Popen] = []
 
-    def pass_on(number: int, frame: object) -> None:
-        for process in processes:
-            process.send_signal(number)
-
-    before = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
+    with Interrupt() as interrupt, _ended(processes):
         for rank in map(str, range(count)):
             own = {"RANK": rank, "LOCAL_RANK": rank}
             processes.append(
                 subprocess.Popen(
-                    [sys.executable, "-m", "halfmask", *arguments],
+                    [sys.executable, "-P", "-m", "halfmask", *arguments],  # -P: no modules from the current folder
                     env={**os.environ, **common, **own},
                     process_group=0,  # a Ctrl-C on the terminal reaches them once, from here
                 )
             )
-        return _wait(processes)
+        return _wait(processes, interrupt)
+
+
+@contextlib.contextmanager
+def _ended(processes: Sequence[subprocess.Popen]) -> Iterator[None]:
+    """In the end none is left."""
+    try:
+        yield
     finally:
         for process in processes:
             process.kill()
             process.wait()
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
-def _wait(processes: Sequence[subprocess.Popen]) -> int:
-    """Until all have ended, or one has failed and the others have had their time; the code of who failed first."""
-    code, until = 0, float("inf")
+def _wait(processes: Sequence[subprocess.Popen], interrupt: Interrupt) -> int:
+    """Until all have ended, or one has failed and the others have had their time; the code of who failed first.
+
+    A signal is passed on once. Ctrl-C goes on as SIGTERM, which ends a process without a word while it starts.
+    """
+    code, until, told = 0, float("inf"), None
     while True:
+        if told is None and (told := interrupt.received) is not None:
+            for process in processes:
+                process.send_signal(signal.SIGTERM if told == signal.SIGINT else told)
         codes = [process.poll() for process in processes]
         failed = next((rank for rank, returned in enumerate(codes) if returned), None)
         if code == 0 and failed is not None:
-            code, until = _exit_code(failed, processes[failed].returncode), time.monotonic() + GRACE
+            code, until = _exit_code(failed, processes[failed].returncode, told), time.monotonic() + GRACE
         if None not in codes or time.monotonic() > until:
             return code
         time.sleep(0.05)
 
 
-def _exit_code(rank: int, returned: int) -> int:
-    """Of a process that failed; what a signal ended cannot tell itself."""
+def _exit_code(rank: int, returned: int, told: int | None) -> int:
+    """Of a process that failed, perhaps as it was told to; what a signal ended cannot tell itself."""
+    if told is not None and returned in (-signal.SIGTERM, -signal.SIGHUP):
+        print("stopped", file=sys.stderr)
+        return 128 + told
+    if told is not None and returned in (128 + signal.SIGTERM, 128 + signal.SIGHUP):
+        return 128 + told
     if returned >= 0:
         return returned
     name = signal.Signals(-returned).name

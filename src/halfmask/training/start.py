@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,16 @@ def start(run: Run, store: Store, out: Path, options: Options, *, resume: bool) 
     """Train a run into the folder ``out``; see `Trainer.train`.
 
     Raises:
-        ValueError: ``out`` holds a run already and ``resume`` is not set; or the processes see different files.
+        ValueError: ``out`` cannot be written to, or holds a run already and ``resume`` is not set; or the processes
+            see different files.
     """
     here = surroundings() if run.processes > 1 else None
     with together(options.device, run.precision, here) as (fabric, processes):
+        if processes.leads:
+            check_out(out)
         if (out / LAST).exists() and not resume:
             raise ValueError(f"{out} holds a run already; go on with --resume, or choose another folder")
         trainer = Trainer(run, store, out, options, fabric, processes)
-        out.mkdir(parents=True, exist_ok=True)
         if resume:
             trainer.resume()
         if run.init is not None and trainer.step == 0 and processes.leads:
@@ -43,3 +46,14 @@ def start(run: Run, store: Store, out: Path, options: Options, *, resume: bool) 
             about = dataclasses.asdict(run) | {"labeled_cases": list(trainer.labeled)}
             write_text(out / "run.yaml", yaml.safe_dump(about, sort_keys=False, default_flow_style=None, width=110))
         return trainer.train()
+
+
+def check_out(out: Path) -> None:
+    """Raise ValueError if no folder ``out`` can be made or written to, before work is spent on what it is to hold."""
+    nearest = next(place for place in (out, *out.absolute().parents) if os.path.lexists(place))
+    if not nearest.is_dir():
+        raise ValueError(f"no run can be kept in {out}, as {nearest} is not a folder; give another --out")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise ValueError(
+            f"no run can be kept in {out}, as you may not write to {nearest}; give another --out, or ask who owns it"
+        )

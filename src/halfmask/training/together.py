@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import logging
 import signal
 from collections.abc import Iterator
@@ -13,8 +14,11 @@ from lightning_fabric import Fabric
 from halfmask.learning.processes import ALONE, Processes, Several
 from halfmask.progress import muted
 from halfmask.training.device import make_fabric
-from halfmask.training.interrupt import Stopped
+from halfmask.training.interrupt import Stopped, launcher_gone
 from halfmask.training.launch import Surroundings
+
+PATIENCE = datetime.timedelta(minutes=30)
+"""How long a process waits for the others within a training, e.g. while the first fetches weights from the hub."""
 
 
 @contextlib.contextmanager
@@ -32,8 +36,11 @@ def together(device: str, precision: str, here: Surroundings | None) -> Iterator
         return
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the group on standard error
     fabric = make_fabric(device, precision, here)
+    if launcher_gone():
+        raise SystemExit(128 + signal.SIGTERM)
     try:
         fabric.launch()
+        dist.distributed_c10d._set_pg_timeout(PATIENCE)  # what they joined with was the shorter `JOIN`
     except (RuntimeError, OSError) as e:
         raise ValueError(f"process {here.rank} of {here.size} did not find the others: {e}") from e
     processes = Several(here.local)

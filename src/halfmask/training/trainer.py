@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import itertools
@@ -111,12 +112,12 @@ class Trainer:
             ValueError: a loss was not finite, or memory ran out.
         """
         steps, recipe = self._steps, self.run.recipe
-        journal = Journal(self.out / "journal.jsonl" if self.processes.leads else None, resumed_at=self.step)
         rate = RATES[recipe.schedule or "poly"]
         saved = time.monotonic()
         started = saved - self.seconds
-        try:
-            with Interrupt() as interrupt, Progress(self.run.method, steps, done=self.step) as progress:
+        journal = Journal(self.out / "journal.jsonl" if self.processes.leads else None, resumed_at=self.step)
+        with contextlib.closing(journal), Interrupt() as interrupt:
+            with Progress(self.run.method, steps, done=self.step) as progress:
                 for batch in self.loader.batches(self.step, steps):
                     clock = Clock(self.step, steps, self.loader.epoch(self.step))
                     self.minimize.set_rate(rate(clock.progress))
@@ -136,8 +137,6 @@ class Trainer:
                         raise Stopped(f"{reached}; give the same command with --resume to go on", stop)
             self.save()
             return self._finish()
-        finally:
-            journal.close()
 
     def take(self, batch: Batch, clock: Clock) -> None:
         """One step; all randomness is seeded by (seed, step, rank), so nothing of it needs saving.
@@ -187,7 +186,7 @@ class Trainer:
         return " ".join(f"{name} {value:.3g}" for name, value in figures.items())
 
     def _validate(self, journal: Journal) -> None:
-        self._check()
+        self._sound()
         dice = validate(self.predictor(), self.validation, self.plan, self.processes)
         journal.write(self.step - 1, "validation", **{f"dice {name}": value for name, value in dice.items()})
         say(f"{self.run.method}: step {self.step}: validation Dice {dice['mean']:.4f}")
@@ -222,18 +221,23 @@ class Trainer:
     # ------------------------------------------------------------------ position
 
     def save(self) -> None:
-        """Write last.pt, after making sure that no loss was broken on the way and that it speaks for all processes.
+        """Write last.pt.
 
         Raises:
             ValueError: a loss was not finite, or the processes have come apart.
         """
+        self._sound()
+        self._write(LAST, optimizers=True)
+
+    def _sound(self) -> None:
+        """Make sure that no loss was broken on the way to what is saved, and that it speaks for all processes."""
         self._check()
         if apart := self.processes.differing(self.method.state_dict()):
+            others = f" and {len(apart) - 3} others" if len(apart) > 3 else ""
             raise ValueError(
-                f"the processes have come apart in {', '.join(apart)}: method {self.run.method!r} moves "
+                f"the processes have come apart in {', '.join(apart[:3])}{others}: method {self.run.method!r} moves "
                 "this by what one process saw, not by minimize.mean of it; train it in one process"
             )
-        self._write(LAST, optimizers=True)
 
     def _contents(self) -> dict[str, Any]:
         """What the run is: all that has to be the same for it to go on."""
