@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch.serialization import safe_globals
 
 from halfmask.config import nearest
@@ -107,7 +108,7 @@ def _of_run(folder: Path, which: str) -> Weights:
 
 def _opened(file: Path) -> Mapping[str, Any]:
     """What a file of weights holds; no code in it is run."""
-    load, why = (_load_safetensors(file), _told) if _is_safetensors(file) else (_load_pickle, reason)
+    load, why = (load_file, _told) if _is_safetensors(file) else (_load_pickle, reason)
     try:
         content = load(file)
     except Exception as e:  # a broken zip, a pickle with code in it, …
@@ -133,15 +134,6 @@ def _is_safetensors(file: Path) -> bool:
 
 def _told(file: Path, error: Exception) -> str:
     return str(error) if file.stat().st_size else "it is empty"
-
-
-def _load_safetensors(file: Path) -> Callable[[Path], Any]:
-    """What reads such files, if its package is there."""
-    try:
-        from safetensors.torch import load_file
-    except ImportError as e:
-        raise ValueError(f"{file} needs a package that is not installed: pip install safetensors") from e
-    return load_file
 
 
 def _fetched(init: str) -> Mapping[str, Any]:
