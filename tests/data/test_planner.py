@@ -209,6 +209,12 @@ def test_no_flip_where_names_tell_sides_apart(labels, flips):
     assert sum("flips" in reason for reason in plan.why) == flips.count(False)
 
 
+def test_no_flip_where_names_of_regions_tell_sides_apart():
+    regions = {"whole": (1, 2), "left half": (2,)}
+    plan = planned(prints((100, 100, 100), (1.0, 1.0, 1.0)), labels=("background", "a", "b"), regions=regions)
+    assert plan.flips == (True, True, False)
+
+
 def test_ct_is_clipped_and_scaled_by_all_images_whether_labeled_or_not():
     rng = np.random.default_rng(0)
     ct = [tuple(rng.normal(50, 20, 200)) for _ in range(10)]

@@ -93,7 +93,7 @@ def make_plan(
         unlabeled=half,
         pooling=pooling,
         kernels=kernels,
-        flips=_flips(labels, orientation, why)[3 - dims :],
+        flips=_flips([*labels, *regions], orientation, why)[3 - dims :],
         memory_gib=memory_gib,
         why=why,
     )
@@ -211,13 +211,13 @@ def _dims(
     return 3
 
 
-def _flips(labels: dict[str, int], orientation: str | None, why: list[str]) -> tuple[bool, ...]:
+def _flips(names: Sequence[str], orientation: str | None, why: list[str]) -> tuple[bool, ...]:
     """Mirroring turns left into right: no flip along an axis whose ends the class names tell apart."""
-    parts = {name: {w.lower() for w in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)} for name in labels}
+    parts = {name: {w.lower() for w in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)} for name in names}
     allowed = []
     for axis in orientation or " SL":  # a picture's rows run downwards, its columns to the side
         words = next((w for pair, w in SIDES.items() if axis in pair), ())
-        told = [name for name in labels if parts[name].intersection(words)]
+        told = [name for name in dict.fromkeys(names) if parts[name].intersection(words)]
         if told:
             why.append(f"flips: not along {axis}, because classes are told apart by it: {', '.join(told)}")
         allowed.append(not told)
