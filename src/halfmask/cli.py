@@ -82,7 +82,9 @@ def _hints(verb: Callable[..., Any]) -> dict[str, Any]:
     return typing.get_type_hints(given, vars(sys.modules[verb.__module__]), include_extras=True)
 
 
-for _verb in (verbs.demo, verbs.check, verbs.prepare, verbs.train, verbs.predict, verbs.evaluate, verbs.methods):
+for _verb in (
+    verbs.demo, verbs.check, verbs.prepare, verbs.train, verbs.predict, verbs.evaluate, verbs.report, verbs.methods,
+):  # fmt: skip
     app.command(_verb.__name__)(_command(_verb))
 
 

@@ -236,4 +236,5 @@ def test_what_the_values_mean_is_noted(tmp_path):
         "ignore": 7,
         "method": "fixmatch",
         "cases": ["case"],
+        "images": {"case": [str(file)]},
     }

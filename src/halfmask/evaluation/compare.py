@@ -33,6 +33,15 @@ class Pair:
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """What is to be measured: the pairs, the structures as label values, and the ignored value."""
+
+    pairs: list[Pair]
+    structures: Structures
+    ignore: int | None
+
+
+@dataclass(frozen=True)
 class PairReader:
     """Measures one pair: a function that pickles. What is wrong with the files comes back as text."""
 
@@ -72,7 +81,17 @@ def _misfit(prediction: np.ndarray, label: np.ndarray, grid: Grid, own: Grid) ->
 def compare(
     predictions: Path, labels: Path, *, ignore: int | None = None, executor: Executor | None = None
 ) -> pd.DataFrame:
-    """Measure every mask in a folder; see `evaluation.table` for the result.
+    """Measure every mask in a folder; see `match` for which, and `evaluation.table` for the result.
+
+    Raises:
+        ValueError: there is nothing to compare, or any mask's case is unknown or does not fit its label, all of them
+            named.
+    """
+    return measured(match(predictions, labels, ignore=ignore), executor=executor)
+
+
+def match(predictions: Path, labels: Path, *, ignore: int | None = None) -> Comparison:
+    """Find the label of every mask in a folder.
 
     Masks that `predict` did not note in prediction.json are another run's and are left out, and so are those of
     cases that the data set has without a label; both are counted in a warning.
@@ -83,8 +102,7 @@ def compare(
         ignore: the label value of voxels that nobody annotated; what prediction.json or the data set says if None.
 
     Raises:
-        ValueError: there is nothing to compare, or any mask's case is unknown or does not fit its label, all of them
-            named.
+        ValueError: there is nothing to compare, or any mask's case is unknown.
     """
     masks = {stem(p): p for p in sorted(predictions.glob("*")) if suffix(p) and not p.name.startswith(".")}
     if not masks:
@@ -96,16 +114,25 @@ def compare(
         masks = _asked(masks, asked, about)
     ignore = noted if ignore is None else ignore
     pairs = _paired(masks, truth, labels)
-    structures = structures or _found(pairs, ignore)
-    measured, faults = {}, []
-    for pair, result in over(PairReader(structures, ignore), pairs, what="evaluate", executor=executor):
+    return Comparison(pairs, structures or _found(pairs, ignore), ignore)
+
+
+def measured(comparison: Comparison, *, executor: Executor | None = None) -> pd.DataFrame:
+    """The table of a comparison.
+
+    Raises:
+        ValueError: masks that do not fit their labels, all of them named.
+    """
+    pairs, found, faults = comparison.pairs, {}, []
+    reader = PairReader(comparison.structures, comparison.ignore)
+    for pair, result in over(reader, pairs, what="evaluate", executor=executor):
         if isinstance(result, str):
             faults.append(result)
         else:
-            measured[pair.case] = result
+            found[pair.case] = result
     if faults:
         raise ValueError("\n".join(sorted(faults)))
-    return tabulate({pair.case: measured[pair.case] for pair in pairs})
+    return tabulate({pair.case: found[pair.case] for pair in pairs})
 
 
 def _asked(masks: dict[str, Path], asked: list[str] | None, about: Path) -> dict[str, Path]:

@@ -92,6 +92,7 @@ def predict_cases(
     plan, written, failed = predictor.plan, [], []
     described = {"labels": plan.labels, "regions": plan.regions, "ignore": plan.ignore_value, **(about or {})}
     described["cases"] = [case.name for case in cases]
+    described["images"] = {case.name: [str(p.resolve()) for p in case.images] for case in cases}
     write_text(out / ABOUT, json.dumps(described, indent=1))
     with Progress("predict", len(cases)) as progress:
         for case in cases:

@@ -43,7 +43,8 @@ def start(run: Run, store: Store, out: Path, options: Options, *, resume: bool) 
         if options.validations and not trainer.validation:
             say(f"fold {run.fold} has no cases to validate on, so there will be no {BEST}; predict with {LAST}")
         if processes.leads:
-            about = dataclasses.asdict(run) | {"labeled_cases": list(trainer.labeled)}
+            about = dataclasses.asdict(run) | {"store": str(store.path.resolve())}
+            about["labeled_cases"] = list(trainer.labeled)
             write_text(out / "run.yaml", yaml.safe_dump(about, sort_keys=False, default_flow_style=None, width=110))
         return trainer.train()
 

@@ -33,6 +33,7 @@ from halfmask.training.device import compile_networks, layout, make_fabric, make
 from halfmask.training.feed import augmentation, labeled_cases, make_loader, target, unlabeled_cases
 from halfmask.training.interrupt import Interrupt, Stopped
 from halfmask.training.journal import Journal
+from halfmask.training.made_with import made_with
 from halfmask.training.pretrained import initialize
 from halfmask.training.run import BEST, LAST, Run, contents, differences, make_method, read_contents
 from halfmask.training.validation import validate, validated
@@ -210,6 +211,7 @@ class Trainer:
             "best_validation_dice": self.best if self.best >= 0 else None,
             "labeled": list(self.labeled),
             "unlabeled": len(self.unlabeled),
+            "made_with": made_with(),
         }
         if self.device.type == "cuda":
             peak = max(self.processes.gather(torch.cuda.max_memory_allocated()))

@@ -20,7 +20,7 @@ def predict(
     images: Annotated[Path | None, Doc("A data set, a folder of images or one image.")] = None,
     /,
     *,
-    out: Annotated[Path, Doc("The folder for the masks.")],
+    out: Annotated[Path | None, Doc("The folder for the masks; RUN/masks unless given, with --split test.")] = None,
     split: Annotated[Literal["test"] | None, Doc("Instead of IMAGES: the sealed cases of the run's store.")] = None,
     store: Annotated[Path | None, Doc("That store, if it has moved since.")] = None,
     checkpoint: Annotated[Literal["last", "best"], Doc("The last step, or the best in validation.")] = "last",
@@ -33,6 +33,7 @@ def predict(
     """Write a mask for each image, in the image's own geometry and format."""
     from halfmask.data.layouts import read_images
     from halfmask.data.store import Store
+    from halfmask.evaluation import note
     from halfmask.inference.predict import predict_cases
     from halfmask.training.device import make_fabric, make_predictor
     from halfmask.training.run import load_run
@@ -41,6 +42,12 @@ def predict(
         raise ValueError("give either IMAGES or --split test")
     if not 0 <= overlap < 1:
         raise ValueError(f"--overlap lies in [0, 1), got {overlap}")
+    if out is None:
+        if split is None:
+            raise ValueError(
+                "give --out, the folder for the masks; only --split test has a place of its own, RUN/masks"
+            )
+        out = run / "masks"
     plan, told, method, rest = load_run(run, f"{checkpoint}.pt")
     if split is not None:
         opened = Store(store or Path(rest["store"]))
@@ -56,7 +63,9 @@ def predict(
         fabric = make_fabric(device, told.precision)
     method.to(fabric.device)
     predictor = make_predictor(method, plan, fabric, flips=flips, overlap=overlap)
-    about = {"run": str(run), "method": told.method, "checkpoint": checkpoint}
+    about = {"run": str(run.resolve()), "method": told.method, "checkpoint": checkpoint, "flips": flips}
+    about |= {"overlap": overlap, "split": split, "source": None if images is None else str(images.resolve())}
+    note.forget(out)
     masks = predict_cases(cases, predictor, out, probability=probability, entropy=entropy, about=about)
     print(f"{len(masks)} masks in {out}")
     return masks
@@ -78,7 +87,10 @@ def evaluate(
     labels: Annotated[Path, Doc("The data set, or a folder of label files of the same names.")],
     /,
     *,
-    out: Annotated[Path, Doc("The CSV table, a row for each case and class or region.")],
+    out: Annotated[
+        Path | None,
+        Doc("The CSV table, a row for each case and class or region; PREDICTIONS/metrics.csv unless given."),
+    ] = None,
     ignore_value: Annotated[
         int | None, Doc("Label value of voxels that nobody annotated; what was prepared with unless given.")
     ] = None,
@@ -86,13 +98,34 @@ def evaluate(
 ) -> pd.DataFrame:
     """Compare masks with labels; a table per case and structure, and its summary."""
     from halfmask.data.parallel import workers as pool
-    from halfmask.evaluation import compare, table
+    from halfmask.evaluation import compare, note, table
 
+    out = out or predictions / "metrics.csv"
+    matched = compare.match(predictions, labels, ignore=ignore_value)
     with pool(worker_count(workers)) as executor:
-        result = compare.compare(predictions, labels, ignore=ignore_value, executor=executor)
+        result = compare.measured(matched, executor=executor)
     table.write(result, out)
+    note.write(predictions, labels, matched, out)
     summary = table.summary(result)
     table.write(summary, out.with_name(f"{out.stem}-summary{out.suffix}"))
     print(table.render(summary))
     print(f"{result['case'].nunique()} cases; each in {out}")
     return result
+
+
+def report(
+    runs: Annotated[list[Path], Doc("Runs, whose masks lie in RUN/masks, or folders of masks.")],
+    /,
+    *,
+    out: Annotated[Path, Doc("The page to write, one file that needs no other.")] = Path("report.html"),
+) -> Path:
+    """Set runs side by side on one page: figures, tests, curves, pictures and settings."""
+    from halfmask.data.atomic import write_text
+    from halfmask.report.gather import gather
+    from halfmask.report.page import page
+
+    made = page(gather(runs))
+    write_text(out, made.html)
+    for line in (*made.missing, made.summary, f"The report is in {out}"):
+        print(line)
+    return out

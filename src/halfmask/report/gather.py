@@ -1,0 +1,151 @@
+"""What runs left behind, read for the report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pandas as pd
+import yaml
+
+from halfmask.evaluation import note, table
+from halfmask.inference.predict import ABOUT
+from halfmask.training.journal import read_journal
+
+T = TypeVar("T")
+
+
+@dataclass
+class Entry:
+    """One run, or one folder of masks, with all that is known of it; what is not known is empty.
+
+    Attributes:
+        name: what the page calls it.
+        masks: the folder of its masks.
+        folder: of its training; None if it is not known.
+        run: run.yaml; result: result.json; journal: the lines of journal.jsonl; prediction: prediction.json.
+        evaluation: what was measured; table: its figures, a row for each case and structure.
+        missing: what could not be read, in words.
+    """
+
+    name: str
+    masks: Path
+    folder: Path | None
+    run: dict[str, Any] = field(default_factory=dict)
+    result: dict[str, Any] = field(default_factory=dict)
+    journal: list[dict[str, Any]] = field(default_factory=list)
+    prediction: dict[str, Any] = field(default_factory=dict)
+    evaluation: note.Note | None = None
+    table: pd.DataFrame | None = None
+    missing: list[str] = field(default_factory=list)
+
+    @property
+    def method(self) -> str:
+        """Its method's name; masks from elsewhere go by their folder's."""
+        return str(self.run.get("method") or self.prediction.get("method") or self.name)
+
+    def dice(self) -> pd.Series:
+        """Mean Dice over the structures, by case; empty if nothing was measured."""
+        if self.table is None:
+            return pd.Series(dtype=float)
+        return self.table.groupby("case")["dice"].mean()
+
+
+def gather(folders: Sequence[Path]) -> list[Entry]:
+    """Read runs and folders of masks.
+
+    Raises:
+        ValueError: no folder is given, one is given twice, or some are neither, all of them named.
+    """
+    if not folders:
+        raise ValueError("give at least one run, or folder of masks")
+    twice = {str(f) for n, f in enumerate(folders) if f.resolve() in [g.resolve() for g in folders[:n]]}
+    faults = [f"{f} is given twice" for f in sorted(twice)]
+    for folder in dict.fromkeys(folders):
+        if not folder.is_dir():
+            faults.append(f"{folder} is no folder")
+        elif not any((folder / mark).is_file() for mark in ("run.yaml", ABOUT, note.FILE)):
+            faults.append(
+                f"{folder} holds neither a run (run.yaml) nor masks that were predicted or evaluated "
+                f"({ABOUT}, {note.FILE})"
+            )
+    if faults:
+        raise ValueError("\n".join(faults))
+    return [_read(name, folder) for name, folder in zip(_names(folders), folders, strict=True)]
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    """The end of each path, as long as it must be to tell them apart."""
+    parts = [folder.resolve().parts for folder in folders]
+    for length in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(p[-length:]) for p in parts]
+        if len(set(names)) == len(names):
+            break
+    return names
+
+
+def _read(name: str, folder: Path) -> Entry:
+    trains = (folder / "run.yaml").is_file()
+    entry = Entry(name, folder / "masks" if trains else folder, folder if trains else None)
+    if (entry.masks / ABOUT).is_file():
+        entry.prediction = _try(entry, entry.masks / ABOUT, _json) or {}
+    elif entry.folder is not None:
+        entry.missing.append(f"no masks in {entry.masks}; run `halfmask predict {entry.folder} --split test`")
+    trained = entry.prediction.get("run")
+    if entry.folder is None and isinstance(trained, str) and (Path(trained) / "run.yaml").is_file():
+        entry.folder = Path(trained)
+    if entry.folder is None:
+        entry.missing.append("the run that made these masks is not known, so neither are its settings and curves")
+    else:
+        _read_run(entry, entry.folder)
+    if entry.masks.is_dir():
+        _read_figures(entry)
+    return entry
+
+
+def _read_run(entry: Entry, folder: Path) -> None:
+    entry.run = _try(entry, folder / "run.yaml", _yaml) or {}
+    entry.result = _try(entry, folder / "result.json", _json, absent="the training has not ended") or {}
+    entry.journal = _try(entry, folder / "journal.jsonl", lambda f: list(read_journal(f))) or []
+
+
+def _read_figures(entry: Entry) -> None:
+    entry.evaluation = _try(entry, entry.masks, note.read)
+    if entry.evaluation is not None:
+        entry.table = _try(entry, entry.evaluation.table, _figures, absent="evaluate anew")
+
+
+def _try(entry: Entry, file: Path, read: Callable[[Path], T], *, absent: str = "") -> T | None:
+    """What ``read`` gives, or None and a word on why not."""
+    if not file.exists():
+        entry.missing.append(f"there is no {file}" + (f"; {absent}" if absent else ""))
+        return None
+    try:
+        return read(file)
+    except (ValueError, KeyError, OSError, yaml.YAMLError) as e:
+        entry.missing.append(str(e) if str(file) in str(e) else f"{file} cannot be read: {e}")
+        return None
+
+
+def _json(file: Path) -> dict[str, Any]:
+    return _mapping(json.loads(file.read_text(encoding="utf-8")))
+
+
+def _yaml(file: Path) -> dict[str, Any]:
+    return _mapping(yaml.safe_load(file.read_text(encoding="utf-8")))
+
+
+def _mapping(told: Any) -> dict[str, Any]:
+    if not isinstance(told, dict):
+        raise ValueError(f"expected names and values, got {type(told).__name__}")
+    return told
+
+
+def _figures(file: Path) -> pd.DataFrame:
+    read = table.read(file)
+    if lacking := {*table.KEYS, "dice"} - set(read.columns):
+        raise ValueError(f"{file} has no column {', '.join(sorted(lacking))}; evaluate anew")
+    return read

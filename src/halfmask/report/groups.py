@@ -1,0 +1,191 @@
+"""Runs that differ in nothing but what was drawn are one group; groups are compared on the same draws and cases."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from scipy import stats
+
+from halfmask.report.gather import Entry
+
+DRAWN = ("seed", "fold", "labeled_cases")
+"""What of run.yaml tells draws of one setup apart."""
+BUDGET = ("labels", "slices", "slice_axis")
+"""What of run.yaml must be equal for a comparison of methods to be about the methods."""
+ASIDE = ("store", "processes")
+FEW = 6
+"""Below so many cases no two-sided signed-rank test can reach 0.05: 2 / 2⁵ is 0.0625."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs of one setup with different draws.
+
+    Attributes:
+        title: the method's name, and what tells it from the method's other groups.
+    """
+
+    title: str
+    entries: tuple[Entry, ...]
+
+    @property
+    def method(self) -> str:
+        return self.entries[0].method
+
+    @property
+    def budget(self) -> tuple[Any, ...]:
+        return tuple(self.entries[0].run.get(key) for key in BUDGET)
+
+    @property
+    def steps(self) -> Any:
+        return (self.entries[0].run.get("recipe") or {}).get("steps")
+
+    def draws(self) -> dict[str, list[Entry]]:
+        """The runs by what was drawn."""
+        found: dict[str, list[Entry]] = {}
+        for entry in self.entries:
+            found.setdefault(_draw(entry), []).append(entry)
+        return found
+
+    def dice(self, draws: Iterable[str] | None = None) -> pd.Series:
+        """Mean Dice by case, averaged over the runs of ``draws`` (all unless given); cases that each of them has."""
+        runs = self.draws()
+        kept = [entry for draw in (runs if draws is None else draws) for entry in runs[draw]]
+        return pd.concat([entry.dice() for entry in kept], axis=1, join="inner").mean(axis=1)
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """One group against another, on the same draws and cases.
+
+    Attributes:
+        dice, rival_dice: means over the cases, in [0, 1].
+        better: cases where the first has the higher Dice; cases: all.
+        p: of the two-sided Wilcoxon signed-rank test over the cases; None if they are too few.
+        seeds: of the draws.
+        caveats: why it may not be fair, in words.
+    """
+
+    ours: Group
+    rival: Group
+    dice: float
+    rival_dice: float
+    better: int
+    cases: int
+    p: float | None
+    seeds: tuple[Any, ...]
+    caveats: tuple[str, ...] = ()
+
+    @property
+    def points(self) -> float:
+        """The difference in points of Dice, hundredths."""
+        return 100 * (self.dice - self.rival_dice)
+
+
+def grouped(entries: Sequence[Entry]) -> list[Group]:
+    """The entries that have figures, by setup, in their order."""
+    found: dict[str, list[Entry]] = {}
+    for entry in entries:
+        if entry.table is not None:
+            found.setdefault(_setup(entry), []).append(entry)
+    groups = [Group(runs[0].method, tuple(runs)) for runs in found.values()]
+    alike = lambda g: [o for o in groups if o.method == g.method]
+    return [g if len(alike(g)) == 1 else Group(_told_apart(g, alike(g)), g.entries) for g in groups]
+
+
+def contrast(ours: Group, rival: Group) -> Contrast | None:
+    """Compare two groups; None if they have no draw or no case in common."""
+    draws = [draw for draw in ours.draws() if draw in rival.draws()]
+    if not draws:
+        return None
+    both = pd.concat([ours.dice(draws), rival.dice(draws)], axis=1, join="inner").dropna()
+    if both.empty:
+        return None
+    difference = both[0] - both[1]
+    seeds = tuple(ours.draws()[draw][0].run.get("seed") for draw in draws)
+    told = []
+    if ours.steps != rival.steps:
+        told.append(f"{ours.title} had {ours.steps} steps, {rival.title} {rival.steps}")
+    apart = [len(g.dice(draws)) - len(both) for g in (ours, rival)]
+    if any(apart):
+        told.append(f"{sum(apart)} cases that only one of the two has were left out")
+    return Contrast(
+        ours, rival, float(both[0].mean()), float(both[1].mean()), int((difference > 0).sum()), len(both),
+        signed_rank(difference), seeds, tuple(told),
+    )  # fmt: skip
+
+
+def against_supervised(groups: Sequence[Group]) -> list[Contrast]:
+    """Every other method against supervised training with the same labels, p by Holm's correction over them all."""
+    rivals = [g for g in groups if g.method == "supervised"]
+    found = [
+        c
+        for group in groups
+        if group.method != "supervised"
+        for rival in _fittest(group, [r for r in rivals if r.budget == group.budget])
+        if (c := contrast(group, rival)) is not None
+    ]
+    corrected = holm([math.nan if c.p is None else c.p for c in found])
+    return [Contrast(**{**vars(c), "p": c.p and p}) for c, p in zip(found, corrected, strict=True)]
+
+
+def _fittest(group: Group, rivals: list[Group]) -> list[Group]:
+    """At most one: with as many steps if there is one, else the first."""
+    return sorted(rivals, key=lambda r: r.steps != group.steps)[:1]
+
+
+def signed_rank(difference: pd.Series) -> float | None:
+    """p of the two-sided Wilcoxon signed-rank test, ties left out as Wilcoxon did; None below `FEW` cases."""
+    if len(difference) < FEW:
+        return None
+    moved = difference[difference != 0]
+    return float(stats.wilcoxon(moved).pvalue) if len(moved) else 1.0
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """Holm (1979): the k-th smallest of m p-values times m − k + 1, never falling, at most 1.
+
+    NaN stays and does not count.
+    """
+    order = sorted((i for i, p in enumerate(ps) if not math.isnan(p)), key=lambda i: ps[i])
+    result, largest = list(ps), 0.0
+    for k, i in enumerate(order):
+        largest = max(largest, min(1.0, ps[i] * (len(order) - k)))
+        result[i] = largest
+    return result
+
+
+def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as ``{"recipe.rate": 0.01}``."""
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        name = f"{prefix}{key}"
+        found |= flat(value, f"{name}.") if isinstance(value, dict) else {name: value}
+    return found
+
+
+def _draw(entry: Entry) -> str:
+    cases = sorted(map(str, entry.run.get("labeled_cases") or ()))
+    return json.dumps([entry.run.get("seed"), entry.run.get("fold"), cases])
+
+
+def _setup(entry: Entry) -> str:
+    """All of the settings but what is drawn; masks without a known run stand for themselves."""
+    kept = {key: value for key, value in entry.run.items() if key not in (*DRAWN, *ASIDE)}
+    return json.dumps(kept or [entry.name], sort_keys=True, default=str)
+
+
+def _told_apart(group: Group, alike: Sequence[Group]) -> str:
+    """The method with the settings in which its groups differ."""
+    settings = [flat({k: v for k, v in g.entries[0].run.items() if k not in (*DRAWN, *ASIDE)}) for g in alike]
+    keys = [
+        key for key in dict.fromkeys(k for s in settings for k in s) if len({str(s.get(key)) for s in settings}) > 1
+    ]
+    own = settings[[g.entries for g in alike].index(group.entries)]
+    told = ", ".join(f"{key.rpartition('.')[2]} {own[key]}" for key in keys if key in own)
+    return f"{group.method} ({told or group.entries[0].name})"

@@ -1,0 +1,149 @@
+"""The page: one HTML file that needs no other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+
+from halfmask import __version__
+from halfmask.evaluation.table import MEAN
+from halfmask.report.boxes import box_plot
+from halfmask.report.cases import cases_section
+from halfmask.report.curves import MEANS, curve_plot, figures
+from halfmask.report.figures import WHOLE, figures_section, shared_cases, title, values
+from halfmask.report.gather import Entry
+from halfmask.report.groups import Contrast, against_supervised, grouped
+from halfmask.report.markup import Markup, join, tag
+from halfmask.report.scale import STYLES
+from halfmask.report.settings import origin_section, settings_section
+from halfmask.report.verdict import count, p_value, verdict
+
+BOXES = {"dice": (0.0, 1.0), "hd95": (0.0, None)}
+"""The metrics to draw, and what they can reach."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """The page, what it says first, and what it had to go without."""
+
+    html: str
+    summary: str
+    missing: list[str]
+
+
+def page(entries: Sequence[Entry]) -> Page:
+    """The report on some runs, in their order."""
+    groups = grouped(entries)
+    summary = verdict(groups)
+    missing = [f"{entry.name}: {told}" for entry in entries for told in entry.missing]
+    contrasts = against_supervised(groups)
+    measured = [entry for entry in entries if entry.table is not None]
+    sections: list[tuple[str, str, Markup]] = []
+    if missing:
+        sections.append(("missing", "What is missing", tag("ul", [tag("li", told) for told in missing])))
+    if measured:
+        sections.append(("metrics", "Metrics", figures_section(entries)))
+    if contrasts:
+        sections.append(("tests", "Against supervised training", _tests(contrasts)))
+    if measured:
+        sections.append(("boxes", "Case by case", _boxes(entries)))
+    if curves := _curves(entries):
+        sections.append(("curves", "Learning curves", curves))
+    if measured:
+        sections.append(("pictures", "Pictures", cases_section(entries)))
+    sections.append(("settings", "Settings", settings_section(entries)))
+    sections.append(("origin", "Versions, hardware, times, commands", origin_section(entries)))
+    return Page(_html(summary, entries, sections), summary, missing)
+
+
+def _html(summary: str, entries: Sequence[Entry], sections: Sequence[tuple[str, str, Markup]]) -> str:
+    style = Markup(files("halfmask.report").joinpath("style.css").read_text(encoding="utf-8"))
+    heading = "halfmask report: " + ", ".join(entry.name for entry in entries)
+    head = tag(
+        "head", tag("meta", charset="utf-8"),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="color-scheme", content="light dark"), tag("title", heading), tag("style", style),
+    )  # fmt: skip
+    contents = tag("nav", tag("ul", [tag("li", tag("a", said, href=f"#{key}")) for key, said, _ in sections]),
+                   aria_label="Contents")  # fmt: skip
+    body = tag(
+        "body",
+        tag("a", "To the figures", href=f"#{sections[0][0]}", class_="skip"),
+        tag("header", tag("h1", "halfmask report"), tag("p", summary, class_="summary"), contents),
+        tag("main", [tag("section", tag("h2", told, id=key), part, aria_labelledby=key)
+                     for key, told, part in sections]),
+        tag("footer", tag("p", f"Made by halfmask {__version__} on {time.strftime('%Y-%m-%d %H:%M')} from "
+            f"{count(len(entries), 'folder')}. For research; not for diagnosis.")),
+    )  # fmt: skip
+    return "<!DOCTYPE html>\n" + tag("html", head, body, lang="en") + "\n"
+
+
+def _tests(contrasts: Sequence[Contrast]) -> Markup:
+    """All comparisons with supervised training in numbers."""
+    head = tag("tr", [tag("th", name, scope="col") for name in (
+        "Method", "Draws", "Cases", "Dice", "Supervised", "Difference (points)", "Better on", "p (Holm)")])  # fmt: skip
+    rows = [
+        tag("tr", tag("th", c.ours.title, scope="row"), [tag("td", cell) for cell in (
+            len(c.seeds), c.cases, f"{c.dice:.3f}", f"{c.rival_dice:.3f}", f"{c.points:+.1f}".replace("-", "−"),
+            f"{c.better} of {c.cases}", "too few cases" if c.p is None else p_value(c.p))])
+        for c in contrasts
+    ]  # fmt: skip
+    told = (
+        "Mean Dice over the structures, on the same draws and cases, against supervised training with the same labels. "
+        "p is the two-sided Wilcoxon signed-rank test's over cases, with Holm's correction for as many comparisons as "
+        "there are; it takes cases as independent and tells nothing of other draws of the labels."
+    )
+    scroll = tag("div", tag("table", tag("thead", head), tag("tbody", rows)), class_="scroll", tabindex=0,
+                 role="region", aria_label="Tests")  # fmt: skip
+    caveats = [tag("p", f"Not quite like for like: {told}.", class_="note") for c in contrasts for told in c.caveats]
+    return join([tag("p", told), scroll, *caveats])
+
+
+def _boxes(entries: Sequence[Entry]) -> Markup:
+    """A plot a structure."""
+    styles = _styles(entries)
+    measured = [entry for entry in entries if entry.table is not None]
+    cases = shared_cases(measured) or None
+    structures = list(dict.fromkeys(s for e in measured if e.table is not None for s in e.table["structure"]))
+    shown = [MEAN, *structures] if len(structures) > 1 else structures
+    parts = [tag("p", "A dot is a case; the box holds the middle half of them, the line in it is the median, and "
+                 "whiskers reach to the last case within 1.5 box lengths.")]  # fmt: skip
+    for metric, bounds in BOXES.items():
+        plots = []
+        for structure in shown:
+            has = [e for e in measured if e.table is not None and metric in e.table and
+                   (structure == MEAN or (e.table["structure"] == structure).any())]  # fmt: skip
+            series = {e.name: values(e, structure, metric, cases) for e in has}
+            if series:
+                name = f"{title(metric)}, {WHOLE if structure == MEAN else structure}"
+                plot = box_plot(name, series, styles=[styles[n] for n in series], bounds=bounds,
+                                unit=" mm" if metric == "hd95" else "")  # fmt: skip
+                plots.append(tag("figure", tag("figcaption", name), plot))
+        if plots:
+            grid = tag("div", plots, class_="plots")
+            parts.append(
+                grid if metric == "dice" else tag("details", tag("summary", f"{title(metric)} case by case"), grid)
+            )
+    return join(parts)
+
+
+def _curves(entries: Sequence[Entry]) -> Markup | None:
+    """A plot a figure that any run noted."""
+    plots, styles = [], _styles(entries)
+    for figure in figures(entries):
+        if plot := curve_plot(figure, entries, styles):
+            told = f"{figure}: {MEANS[figure]}" if figure in MEANS else figure
+            plots.append(tag("figure", tag("figcaption", told), plot))
+    return tag("div", plots, class_="plots") if plots else None
+
+
+def _styles(entries: Sequence[Entry]) -> dict[str, str]:
+    """The same in all plots: a color a method, and dashes that tell apart its runs, and methods without color."""
+    found: dict[str, str] = {}
+    methods = list(dict.fromkeys(entry.method for entry in entries))
+    for n, method in enumerate(methods):
+        for k, entry in enumerate(e for e in entries if e.method == method):
+            found[entry.name] = f"s{n % STYLES} d{(n + k) % STYLES}"
+    return found
