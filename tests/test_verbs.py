@@ -144,6 +144,10 @@ def test_the_demo_goes_the_whole_way_and_goes_on(tmp_path, capsys):
         result = verbs.demo(out=tmp_path / "demo", subjects=11, steps=2)
         assert list(result.columns) == ["supervised", "mean_teacher"]
         assert len(result) == 6
-    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("$ halfmask train")]
+    out = capsys.readouterr().out
+    told = [line for line in out.splitlines() if line.startswith("$ halfmask train")]
     assert [line.endswith(" --resume") for line in told] == [False, False, True, True]
     assert "--set network.width=16" in told[0]
+    runs = " ".join(str(tmp_path / "demo" / name) for name in ("supervised", "mean_teacher"))
+    assert f"$ halfmask report {runs} --out {tmp_path}/demo/report.html" in out
+    assert "<h1>halfmask report</h1>" in (tmp_path / "demo" / "report.html").read_text()

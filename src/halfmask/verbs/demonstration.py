@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from halfmask.verbs.arguments import Doc
 from halfmask.verbs.dataset import check, prepare
-from halfmask.verbs.results import evaluate, predict
+from halfmask.verbs.results import evaluate, predict, report
 from halfmask.verbs.training import train
 
 if TYPE_CHECKING:
@@ -31,7 +31,9 @@ def demo(
 
     def told(verb: Any, *arguments: object, **options: Any) -> Any:
         """Call a verb, and print it as it could be typed."""
-        words = [verb.__name__, *map(str, arguments)]
+        words = [verb.__name__]
+        for argument in arguments:
+            words += map(str, argument) if isinstance(argument, list) else [str(argument)]
         for name, value in options.items():
             for each in value if isinstance(value, list) else [value]:
                 words += [f"--{name}"] if each is True else [f"--{name}", str(each)]
@@ -47,13 +49,14 @@ def demo(
     told(prepare, data, out=store, dims=2)
     rows = {}
     for name in ("supervised", method):
-        run, masks = out / name, out / f"{name}-masks"
+        run = out / name
         going_on = {"resume": True} if (run / "run.yaml").exists() else {}
         told(train, name, store, out=run, labels=str(labels), steps=steps, batch="6+6", optimizer="adamw", rate=5e-3,
              set=["network.width=16"], validations=2, **going_on)  # fmt: skip
-        told(predict, run, out=masks, split="test")
-        table = told(evaluate, masks, data, out=out / f"{name}.csv")
+        told(predict, run, split="test")
+        table = told(evaluate, run / "masks", data)
         rows[name] = table.groupby("case")["dice"].mean()
+    page = told(report, [out / name for name in rows], out=out / "report.html")
     result = pd.DataFrame(rows)
     ours, rival = result[method], result["supervised"]
     better = int((ours > rival).sum())
@@ -61,6 +64,6 @@ def demo(
         f"\nOn {len(result)} sealed cases, {method} with {labels} labeled and the unlabeled images reached a Dice of "
         f"{ours.mean():.3f}, supervised training with the same labels and steps {rival.mean():.3f} "
         f"(better on {better} of {len(result)}). One seed and {steps} steps: a demonstration, not evidence."
-        f"\nTables and masks are in {out}. For your own data: halfmask check DATA"
+        f"\nLook at {page}. For your own data: halfmask check DATA"
     )
     return result
