@@ -41,6 +41,14 @@ def main() -> None:
         sys.exit(f"error: {e}")
 
 
+_AGAIN = {
+    verbs.prepare: "to go on: what is stored is kept",
+    verbs.demo: "to go on: what is trained is kept",
+    verbs.train: "with --resume to go on from the last checkpoint",
+}
+"""What a verb that was stopped does when it is called again."""
+
+
 def _command(verb: Callable[..., Any]) -> Callable[..., Any]:
     """The verb with its `Doc` notes as typer's: arguments before "/", options after "*"."""
     hints, parameters = _hints(verb), []
@@ -58,7 +66,7 @@ def _command(verb: Callable[..., Any]) -> Callable[..., Any]:
             result = _call(verb, bound, options)
         except KeyboardInterrupt as e:  # here, as typer would end any with 130 and without a word
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # all that is left is to say so
-            print(str(e) or "stopped", file=sys.stderr)
+            print(str(e) or f"stopped; give the same command {_AGAIN.get(verb, 'to begin anew')}", file=sys.stderr)
             raise typer.Exit(128 + getattr(e, "signal", signal.SIGINT)) from None
         if verb is verbs.check and any(fault.severity == "error" for fault in result):
             raise typer.Exit(1)
