@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 import torch
+from turns import compare, finish
 
 from halfmask.data.store import Store
 from halfmask.learning.clock import Clock
@@ -28,6 +29,7 @@ from halfmask.training.trainer import Options, Trainer
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("store", type=Path)
+    parser.add_argument("--json", type=Path, help="write the comparison here, for run_all.py")
     parser.add_argument("--network", default="unet")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--labeled", type=int, default=2)
@@ -78,6 +80,11 @@ def main() -> None:
     shape = "×".join(map(str, image.shape))
     print(f"ratio {medians['ours'] / medians['bare']:.3f}  ({arguments.network}, {shape}, {trainer.device}, "
           f"{arguments.precision}, {torch.get_num_threads()} threads)")  # fmt: skip
+    if arguments.json is not None:
+        what = f"a supervised training step, {arguments.network}, {shape}"
+        bare_name, agree = "forward + backward + step alone", {"forward + backward + step alone": ""}
+        finish(compare(what, {"ours": times["ours"], bare_name: times["bare"]}, "ours", unit="ms", agree=agree),
+               arguments.json)  # fmt: skip
     if trainer.device.type == "cuda":
         print(f"peak memory {torch.cuda.max_memory_allocated() / 2**30:.2f} GiB")
 

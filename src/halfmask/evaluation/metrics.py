@@ -103,7 +103,7 @@ def distances(prediction: Mask, label: Mask, spacing: Sequence[float]) -> dict[s
     - ``hd95_directed``: the greater of the two directions' 95th percentiles (MONAI; Metrics Reloaded,
       Maier-Hein et al. 2024, arXiv:2206.01653). It is never less than ``hd95``.
     - ``assd``: the mean of both directions pooled (Heimann et al. 2009, MONAI).
-    - ``masd``: the mean of the two directions' means, which medpy calls assd.
+    - ``masd``: the mean of the two directions' means.
     """
     if not (prediction.any() and label.any()):
         return dict.fromkeys(DISTANCES, np.nan if prediction.any() or label.any() else 0.0)
