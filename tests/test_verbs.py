@@ -142,12 +142,12 @@ def test_the_demo_goes_the_whole_way_and_goes_on(tmp_path, capsys):
     """What it prints can be typed, and a second call takes up the runs of the first."""
     for _ in range(2):
         result = verbs.demo(out=tmp_path / "demo", subjects=11, steps=2, seeds=1)
-        assert list(result.columns) == ["supervised", "mean_teacher"]
+        assert list(result.columns) == ["supervised", "fixmatch"]
         assert len(result) == 6
     out = capsys.readouterr().out
     told = [line for line in out.splitlines() if line.startswith("$ halfmask train")]
     assert [line.endswith(" --resume") for line in told] == [False, False, True, True]
     assert "--set network.width=16" in told[0]
-    runs = " ".join(str(tmp_path / "demo" / f"{name}-0") for name in ("supervised", "mean_teacher"))
+    runs = " ".join(str(tmp_path / "demo" / f"{name}-0") for name in ("supervised", "fixmatch"))
     assert f"$ halfmask report {runs} --out {tmp_path}/demo/report.html" in out
     assert "<h1>halfmask report</h1>" in (tmp_path / "demo" / "report.html").read_text()

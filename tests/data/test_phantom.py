@@ -1,12 +1,17 @@
 import hashlib
 import json
+from dataclasses import fields, replace
 
 import nibabel
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from halfmask.data.phantom import LABELS, VIEW, draw, make_phantoms
+from halfmask.data.layouts import read_index
+from halfmask.data.phantom import LABELS, SCANNERS, VIEW, draw, make_phantoms
+from halfmask.data.phantom.anatomy import anatomy
+from halfmask.data.phantom.blobs import blobs
+from halfmask.data.phantom.scanner import picture
 
 SMALL = (24, 28, 24)
 
@@ -32,8 +37,9 @@ def test_the_folder_is_a_decathlon_data_set(tmp_path):
     assert (about["numTraining"], about["numTest"]) == (5, 1)
     assert ["label" in case for case in about["training"]] == [True, True, False, False, False]
     assert ["label" in case for case in about["test"]] == [True]
-    named = {path for case in about["training"] + about["test"] for path in case.values()}
+    named = {path for case in about["training"] + about["test"] for key, path in case.items() if key != "domain"}
     assert named == {f"./{p.relative_to(folder)}" for p in folder.rglob("*.nii.gz")}
+    assert [case.domain for case in read_index(folder).cases] == ["B", "A", "B", "A", "B", "A"]
     case = about["training"][0]
     image, label = nibabel.load(folder / case["image"]), nibabel.load(folder / case["label"])
     assert image.shape == (*SMALL, 2)
@@ -41,7 +47,7 @@ def test_the_folder_is_a_decathlon_data_set(tmp_path):
     assert (image.get_data_dtype(), label.get_data_dtype()) == (np.int16, np.uint8)
     np.testing.assert_array_equal(image.affine, label.affine)
     np.testing.assert_allclose(image.header.get_zooms()[:3], VIEW / SMALL)
-    phantom = draw(1, shape=SMALL)
+    phantom = draw(1, shape=SMALL, scanner="B")
     np.testing.assert_array_equal(np.asanyarray(image.dataobj), np.moveaxis(phantom.image, 0, -1))
     np.testing.assert_array_equal(np.asanyarray(label.dataobj), phantom.label)
 
@@ -70,14 +76,14 @@ def test_another_shape_shows_the_same_anatomy():
     assert thick.spacing == (2.5, 2.5, 5.0)
     pairs = fine.label.reshape(64, 72, 32, 2)  # the two thin slices in each thick one
     for value, least, most in ((1, 0.6, 0.2), (2, 0.8, 0.6)):
-        structure = (pairs == value).mean(3) > 0.5
+        structure = (pairs == value).mean(3) > 0.4
         assert dice(structure, thick.label == value) > least
         assert dice(structure, other.label == value) < most
 
 
 @pytest.fixture(scope="module")
 def phantoms():
-    return [draw(subject) for subject in range(12)]
+    return [draw(subject, scanner="AB"[subject % 2]) for subject in range(12)]
 
 
 def test_every_subject_has_every_label_within_the_brain(phantoms):
@@ -92,7 +98,7 @@ def test_lesions_are_bright_but_no_threshold_finds_them(phantoms):
     best = []
     for phantom in phantoms:
         flair, lesion = phantom.image[1], phantom.label == 1
-        assert flair[lesion].mean() > 1.2 * flair[(flair > 0) & ~lesion].mean()
+        assert flair[lesion].mean() > 1.15 * flair[(flair > 0) & ~lesion].mean()
         thresholds = np.linspace(flair[flair > 0].min(), flair.max(), 100)
         best.append(max(dice(flair > threshold, lesion) for threshold in thresholds))
     assert 0.2 < np.mean(best) < 0.5
@@ -106,6 +112,36 @@ def test_in_every_subject_something_as_bright_is_no_lesion(phantoms):
         assert np.count_nonzero(bright & far) > 0.1 * np.count_nonzero(bright)
 
 
+def test_another_scanner_shows_the_same_brain_more_blurred():
+    fine, old = draw(2, shape=SMALL, scanner="A"), draw(2, shape=SMALL, scanner="B")
+    np.testing.assert_array_equal(fine.label, old.label)
+    np.testing.assert_array_equal(fine.image > 0, old.image > 0)
+    tissues = anatomy(np.random.default_rng(0), (32, 36, 80))
+    clean = replace(SCANNERS["A"], noise=(0, 0), bias=0)
+    edges = []
+    for scanner in (clean, replace(clean, blur=SCANNERS["B"].blur)):
+        image = picture(np.random.default_rng(1), scanner, "T1", tissues)
+        edges.append(np.abs(np.diff(image / image.max(), axis=2)).mean())
+    assert edges[1] < 0.9 * edges[0]
+
+
+def test_what_a_tissue_is_adds_up_and_the_two_sides_differ():
+    tissues = anatomy(np.random.default_rng(0), SMALL)
+    np.testing.assert_allclose(tissues.gray + tissues.white + tissues.fluid, 1, rtol=1e-5)
+    for share in (getattr(tissues, field.name) for field in fields(tissues)):
+        assert share.shape == SMALL and share.min() >= 0 and share.max() <= 1
+    assert np.all(tissues.ventricles <= tissues.fluid)
+    assert np.abs(tissues.white - tissues.white[::-1]).mean() > 0.02
+
+
+def test_a_blob_has_the_volume_asked_for():
+    everywhere, flat = np.ones((40, 45, 40), bool), np.zeros((64, 64, 64))
+    everywhere[:, :, :15] = everywhere[:, :, -15:] = everywhere[:15] = everywhere[-15:] = False
+    for seed in range(5):
+        depth = blobs(np.random.default_rng(seed), (2.0, 2.0, 2.0), flat, everywhere, np.array([2000.0]))
+        assert np.count_nonzero(depth > 0) * 8 == pytest.approx(2000, rel=0.15)
+
+
 def test_contrast_differs_between_subjects(phantoms):
     levels = [np.median(phantom.image[0][phantom.image[0] > 0]) for phantom in phantoms]
     assert np.std(levels) > 0.1 * np.mean(levels)
@@ -116,6 +152,7 @@ def test_contrast_differs_between_subjects(phantoms):
     [
         ({"channels": ["FLAIRR"]}, "did you mean 'FLAIR'"),
         ({"shape": (64, 64)}, r"shape \(64, 64\)"),
+        ({"scanners": ["C"]}, "no scanner is called 'C'"),
         ({"subjects": 3, "labeled": 3, "test": 1}, "1 test and 3 labeled"),
     ],
 )

@@ -19,9 +19,9 @@ def demo(
     out: Annotated[Path, Doc("Where the cohort, the store, the runs and the tables go.")] = Path("halfmask-demo"),
     subjects: Annotated[int, Doc("Of the made-up cohort; 6 are sealed for testing, 4 may have labels.")] = 24,
     labels: Annotated[int, Doc("Labeled cases to train with.")] = 2,
-    steps: Annotated[int, Doc("Of each training.")] = 300,
-    seeds: Annotated[int, Doc("Draws of labels and weights, each trained both ways.")] = 2,
-    method: Annotated[str, Doc("The semi-supervised method to set against supervised training.")] = "mean_teacher",
+    steps: Annotated[int, Doc("Of each training.")] = 450,
+    seeds: Annotated[int, Doc("Draws of labels and weights, each trained both ways.")] = 1,
+    method: Annotated[str, Doc("The semi-supervised method to set against supervised training.")] = "fixmatch",
 ) -> pd.DataFrame:
     """Go the whole way on a made-up cohort: supervised against semi-supervised, in minutes on a CPU."""
     import itertools
@@ -45,7 +45,7 @@ def demo(
     if subjects < 11:
         raise ValueError(f"--subjects is at least 11: 6 to test, 4 with labels and 1 without; got {subjects}")
     data, store = out / "cohort", out / "store"
-    print(f"Making {subjects} brains with lesions in {data}; they model no real anatomy and no disease.", flush=True)
+    print(f"Making {subjects} brains with lesions in {data}; they show nobody and model no disease.", flush=True)
     make_phantoms(data, subjects=subjects, labeled=4, test=6)
     told(check, data)
     told(prepare, data, out=store, dims=2)
@@ -58,6 +58,6 @@ def demo(
         told(predict, run, split="test")
         rows[name].append(told(evaluate, run / "masks", data).groupby("case")["dice"].mean())
     told(report, [out / f"{name}-{seed}" for name in rows for seed in range(seeds)], out=out / "report.html")
-    print(f"\nMade-up brains, {steps} steps and {seeds} draws of labels: a demonstration, not evidence.")
+    print(f"\nMade-up brains, {steps} steps, {seeds} draw(s) of labels: a demonstration, not evidence.")
     print("For your own data: halfmask check DATA")
     return pd.DataFrame({name: pd.concat(draws, axis=1).mean(axis=1) for name, draws in rows.items()})

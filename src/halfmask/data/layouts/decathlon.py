@@ -49,7 +49,7 @@ def read(file: Path, about: dict[str, Any]) -> Index:
             if not image.exists() and (found := on_disk(image.parent).get(stem(image))):
                 images = tuple(found[c] for c in sorted(found))
                 channels.setdefault(image.parent, {})[stem(image)] = found
-            cases.append(Case(stem(image), images, label, split=split))
+            cases.append(Case(stem(image), images, label, split=split, domain=entry.get("domain")))
     for folder, found_there in channels.items():
         faults += missing(found_there, folder)
     for folder in (root / "labelsTr", root / "labels"):
