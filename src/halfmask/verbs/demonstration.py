@@ -20,7 +20,7 @@ def demo(
     subjects: Annotated[int, Doc("Of the made-up cohort; 6 are sealed for testing, 4 may have labels.")] = 24,
     labels: Annotated[int, Doc("Labeled cases to train with.")] = 2,
     steps: Annotated[int, Doc("Of each training.")] = 450,
-    seeds: Annotated[int, Doc("Draws of labels and weights, each trained both ways.")] = 1,
+    seeds: Annotated[int, Doc("Draws of labels and weights, each trained both ways.")] = 2,
     method: Annotated[str, Doc("The semi-supervised method to set against supervised training.")] = "fixmatch",
 ) -> pd.DataFrame:
     """Go the whole way on a made-up cohort: supervised against semi-supervised, in minutes on a CPU."""
@@ -58,6 +58,6 @@ def demo(
         told(predict, run, split="test")
         rows[name].append(told(evaluate, run / "masks", data).groupby("case")["dice"].mean())
     told(report, [out / f"{name}-{seed}" for name in rows for seed in range(seeds)], out=out / "report.html")
-    print(f"\nMade-up brains, {steps} steps, {seeds} draw(s) of labels: a demonstration, not evidence.")
+    print(f"\nMade-up brains, {steps} steps, draws of labels: {seeds}; a demonstration, not evidence.")
     print("For your own data: halfmask check DATA")
     return pd.DataFrame({name: pd.concat(draws, axis=1).mean(axis=1) for name, draws in rows.items()})
