@@ -66,7 +66,8 @@ def _command(verb: Callable[..., Any]) -> Callable[..., Any]:
             result = _call(verb, bound, options)
         except KeyboardInterrupt as e:  # here, as typer would end any with 130 and without a word
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # all that is left is to say so
-            print(str(e) or f"stopped; give the same command {_AGAIN.get(verb, 'to begin anew')}", file=sys.stderr)
+            said = str(e) if verb is verbs.train else ""  # of a training within the demo it would name --resume
+            print(said or f"stopped; give the same command {_AGAIN.get(verb, 'to begin anew')}", file=sys.stderr)
             raise typer.Exit(128 + getattr(e, "signal", signal.SIGINT)) from None
         if verb is verbs.check and any(fault.severity == "error" for fault in result):
             raise typer.Exit(1)
