@@ -164,7 +164,7 @@ def test_a_computer_without_the_device(halfmask, prepared, tmp_path):
 
 
 def test_predict_and_evaluate_mistakes(halfmask, tmp_path):
-    says(halfmask("predict", tmp_path, "--out", tmp_path / "out"), "give either IMAGES or --split test")
+    says(halfmask("predict", tmp_path, "--out", tmp_path / "out"), "give either IMAGES or --split")
     says(halfmask("predict", tmp_path, tmp_path, "--out", tmp_path / "out"), r"holds no last\.pt")
     says(halfmask("evaluate", tmp_path, tmp_path, "--out", tmp_path / "t.csv", "--workers", 1), "holds no masks")
     says(halfmask("prepare", tmp_path / "no", "--out", tmp_path / "out", "--workers", 1), "no")

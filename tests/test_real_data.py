@@ -51,7 +51,7 @@ def test_acdc_is_planned_in_2d_and_no_patient_straddles(tmp_path):
     assert plan.flips == (True, False), "the right ventricle is told from the left by its side"
     patient = lambda names: {name[:10] for name in names}
     for fold in range(5):
-        labeled = splits.labeled(fold=fold, seed=1, budget=3)
+        labeled = splits.labeled(fold=fold, draw=1, budget=3)
         parts = [splits.test, splits.folds[fold], labeled, splits.pool(store.stored, labeled, fold=fold)]
         assert sum(map(len, parts)) == 160 and len(labeled) == 6
         assert len(set.union(*map(patient, parts))) == sum(len(patient(part)) for part in parts) == 80

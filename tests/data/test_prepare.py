@@ -337,6 +337,14 @@ def test_arguments_that_the_store_contradicts_are_refused(phantoms, tmp_path):
         prepare(index, tmp_path / "store", test=0.5)
     with pytest.raises(ValueError, match=r"plan.yaml .* dims is 3 there, 2 .*; memory_gib is 4.0 there, 1.0"):
         prepare(index, tmp_path / "store", dims=2, memory_gib=1.0)
+    file = tmp_path / "store" / "splits.yaml"
+    told = yaml.safe_load(file.read_text())
+    assert told["drawn"] == {"test": 0.25, "seed": 0, "folds": 5, "stratify": False}
+    for drawn in (told["drawn"], {"test": 0.25, "seed": 0}):  # now, and in files of older versions
+        edit(file, drawn=drawn)
+        prepare(index, tmp_path / "store", folds=5, stratify=False)
+        with pytest.raises(ValueError, match=r"folds is 5 there, 2 was .*; stratify is False there, True was"):
+            prepare(index, tmp_path / "store", folds=2, stratify=True)
 
 
 def test_a_prepare_that_fails_decides_nothing(phantoms, tmp_path):

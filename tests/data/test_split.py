@@ -5,8 +5,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from halfmask.data.draw import DRAWS, draw_splits
 from halfmask.data.index import Case, Index
-from halfmask.data.split import SEEDS, Splits, draw_splits, read_splits, write_splits
+from halfmask.data.split import Splits, read_splits, write_splits
 
 
 def index_of(*cases):
@@ -52,15 +53,15 @@ def test_what_holds_for_all_splits(index, test, seed, data):
         assert sum(len(groups(f)) for f in folds) == len(groups(rest)), "whole groups are validated"
     else:
         assert folds == [set()]
-    assert len(splits.orders) == SEEDS and all(sorted(o) == sorted(rest) for o in splits.orders)
+    assert len(splits.orders) == DRAWS and all(sorted(o) == sorted(rest) for o in splits.orders)
 
-    fold, seed = data.draw(st.integers(0, len(folds) - 1)), data.draw(st.integers(0, SEEDS - 1))
+    fold, draw = data.draw(st.integers(0, len(folds) - 1)), data.draw(st.integers(0, DRAWS - 1))
     held = groups(splits.folds[fold])
-    everything = splits.labeled(fold=fold, seed=seed, budget=None)
+    everything = splits.labeled(fold=fold, draw=draw, budget=None)
     assert set(everything) == {n for n in rest if group(n) not in held}
     before = set()
     for budget in range(1, len(groups(everything)) + 1):
-        known = splits.labeled(fold=fold, seed=seed, budget=budget)
+        known = splits.labeled(fold=fold, draw=draw, budget=budget)
         assert len(groups(known)) == budget and before <= set(known), "smaller subsets lie within larger ones"
         pool = splits.pool([c.name for c in index.cases], known, fold=fold)
         assert not set(pool) & set(known)
@@ -76,20 +77,20 @@ def test_budgets(index, share, other):
     assume(any(c.label for c in index.cases))
     splits = draw_splits(index, test=0)
     assert splits.test == ()
-    everything = splits.labeled(fold=0, seed=0, budget=1.0)
+    everything = splits.labeled(fold=0, draw=0, budget=1.0)
     assume(everything)
     groups = lambda names: {splits.group(n) for n in names}
     count = len(groups(everything))
-    assert everything == splits.labeled(fold=0, seed=0, budget=count)
-    less, more = (splits.labeled(fold=0, seed=0, budget=b) for b in sorted([share, other]))
+    assert everything == splits.labeled(fold=0, draw=0, budget=count)
+    less, more = (splits.labeled(fold=0, draw=0, budget=b) for b in sorted([share, other]))
     assert set(less) <= set(more)
     assert abs(len(groups(more)) - max(share, other) * count) <= 1 and less
     for budget, told in ((0, "were asked for"), (count + 1, f"{count} labeled groups.*{count + 1} were asked"),
                          (1.5, r"a share of labels lies in \(0, 1\]"), (-0.1, "a share of labels")):  # fmt: skip
         with pytest.raises(ValueError, match=told):
-            splits.labeled(fold=0, seed=0, budget=budget)
+            splits.labeled(fold=0, draw=0, budget=budget)
     with pytest.raises(ValueError, match=r"no fold 7; splits.yaml has folds 0 to"):
-        splits.labeled(fold=7, seed=0, budget=None)
+        splits.labeled(fold=7, draw=0, budget=None)
 
 
 def test_about_the_share_asked_for_is_tested():
@@ -98,7 +99,7 @@ def test_about_the_share_asked_for_is_tested():
     assert len(splits.test) == 10 and all(int(n) < 50 for n in splits.test)
     assert [len(f) for f in splits.folds] == [8] * 5
     assert draw_splits(index, test=0.2, seed=1).test != splits.test
-    assert len(set(splits.orders)) == SEEDS
+    assert len(set(splits.orders)) == DRAWS
 
 
 def test_a_test_part_without_labels_stays_out_and_another_is_drawn():

@@ -51,6 +51,7 @@ class Index:
         labels: class name to the value in the label files, background first; empty if not described.
         regions: names for unions of classes, as values in the files.
         ignore: the value in the label files of voxels that nobody annotated.
+        ordered: the cases stand in the order in which a public benchmark gives them their labels.
         faults: what was wrong with the layout; `check` adds what is wrong with the files.
     """
 
@@ -60,6 +61,7 @@ class Index:
     labels: dict[str, int] = field(default_factory=dict)
     regions: dict[str, tuple[int, ...]] = field(default_factory=dict)
     ignore: int | None = None
+    ordered: bool = False
     faults: tuple[Fault, ...] = ()
 
     def __getitem__(self, name: str) -> Case:

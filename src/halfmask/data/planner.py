@@ -15,7 +15,7 @@ import numpy as np
 from halfmask.data.fingerprint import Fingerprint
 from halfmask.data.index import Index
 from halfmask.data.plan import Plan, plan_of
-from halfmask.data.topology import fit, memory
+from halfmask.data.topology import fit, memory, topology
 from halfmask.data.volume import COARSE
 
 BATCH = {2: (6, 12), 3: (2, 4)}
@@ -42,6 +42,7 @@ def make_plan(
     dims: Literal[2, 3] | None = None,
     spacing: Sequence[float] | None = None,
     memory_gib: float = 8.0,
+    fields: Mapping[str, Any] | None = None,
 ) -> Plan:
     """Plan for a data set.
 
@@ -52,11 +53,13 @@ def make_plan(
         spacing: to decide it by hand: mm along the prepared axes, coarsest first, or along the last two alone;
             for pictures, pixels of the file to one prepared pixel.
         memory_gib: that one training of one network may take.
+        fields: of the plan, decided by hand; pooling and kernels follow from a patch.
 
     Raises:
-        ValueError: no case is labeled, or pictures and scans are mixed.
+        ValueError: no case is labeled, pictures and scans are mixed, or fields do not fit.
     """
     why: list[str] = []
+    fields = fields or {}
     if len({f.axes is None for f in fingerprints}) > 1:
         raise ValueError("the data set mixes pictures and scans; index them apart")
     labels = _labels(index, fingerprints, why)
@@ -73,9 +76,13 @@ def make_plan(
     if dims == 2 and asked is not None and len(asked) == 3:
         raise ValueError(f"slices of a 2D plan keep their own spacing; give --spacing {asked[1]:g},{asked[2]:g}")
     least, most = BATCH[dims]
-    patch, pooling, kernels = fit(shape[3 - dims :], spacing[3 - dims :], 2 * least, memory_gib)
+    if "patch" in fields:
+        patch, pooling, kernels = topology(fields["patch"], spacing[3 - dims :])
+    else:
+        patch, pooling, kernels = fit(shape[3 - dims :], spacing[3 - dims :], 2 * least, memory_gib)
     half = max(n for n in range(least, most + 1) if n == least or memory(patch, pooling, 2 * n) <= memory_gib)
     why.append(f"patch and batch: the largest that train in about {memory_gib:g} GiB, the patch first")
+    why += [f"{name}: asked for" for name in fields]
     ct = [channel.lower() in ("ct", "hu") for channel in channels]
     content: dict[str, Any] = dict(
         channels=channels,
@@ -97,7 +104,7 @@ def make_plan(
         memory_gib=memory_gib,
         why=why,
     )
-    return plan_of(content, where="the data set cannot be planned")
+    return plan_of({**content, **fields}, where="the data set cannot be planned")
 
 
 def short(number: float) -> float:

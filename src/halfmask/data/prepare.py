@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,13 +13,14 @@ from typing import Any, Literal
 
 from halfmask.data.atomic import write_text
 from halfmask.data.check import examine, faults_of
+from halfmask.data.draw import FOLDS, draw_splits
 from halfmask.data.fingerprint import Fingerprint
 from halfmask.data.index import Case, Index
 from halfmask.data.parallel import over
-from halfmask.data.plan import Plan, read_plan, write_plan
+from halfmask.data.plan import Plan, plan_of, read_plan, write_plan
 from halfmask.data.planner import make_plan, regions_by_name, short
 from halfmask.data.preprocess import preprocess, read_case
-from halfmask.data.split import Splits, draw_splits, read_splits, write_splits
+from halfmask.data.split import Splits, read_splits, write_splits
 from halfmask.data.store import Store, case_folder, source_key, write_index
 from halfmask.data.stored_case import is_sound, write_case
 from halfmask.progress import say
@@ -34,10 +35,13 @@ def prepare(
     *,
     test: float | None = None,
     seed: int | None = None,
+    folds: int | None = None,
+    stratify: bool | None = None,
     dims: Literal[2, 3] | None = None,
     spacing: Sequence[float] | None = None,
     memory_gib: float | None = None,
     ignore_value: int | None = None,
+    fields: Mapping[str, Any] | None = None,
     executor: Executor | None = None,
 ) -> Store:
     """Check, split, plan and store a data set; whatever of it is there already and sound is kept.
@@ -48,9 +52,11 @@ def prepare(
     Args:
         test: share of the labeled cases to seal (0.2), where the data set has no test part of its own.
         seed: of the splits (0).
+        folds, stratify: see `draw_splits`.
         dims, spacing: see `make_plan`.
         memory_gib: that one training of one network may take (8).
         ignore_value: overrides the data set's own.
+        fields: of the plan, see `make_plan`.
 
     Raises:
         ValueError: with all faults of the data set, or of an edited plan or splits.
@@ -63,19 +69,25 @@ def prepare(
         raise ValueError(f"{out} is not empty and no store; choose another folder")
     sources = _sources(index, executor)
     fingerprints = _remembered(fingerprint_file, sources) or _measured(index, index.cases, executor)
-    splits = _read_splits(index, splits_file, test=test, seed=seed) if splits_file.exists() else draw_splits(
-        index, test=0.2 if test is None else test, seed=seed or 0)  # fmt: skip
+    if splits_file.exists():
+        asked = {"test": test, "seed": seed, "folds": folds, "stratify": stratify}
+        splits = _read_splits(index, splits_file, asked)
+    else:
+        share = 0.2 if test is None else test
+        splits = draw_splits(index, test=share, folds=folds, seed=seed or 0, stratify=bool(stratify))
     tested = {splits.group(name) for name in splits.test}
     cases = [c for c in index.cases if splits.group(c.name) not in tested]
     known = [fingerprints.get(c.name) for c in cases]
     if None in known or all(f.intensities is None for f in known if f):  # splits.yaml was edited: others were sealed
         fingerprints = _measured(index, cases, executor)
     fingerprints = {c.name: fingerprints[c.name] for c in cases}
-    asked = {"dims": dims, "spacing": spacing, "memory_gib": memory_gib, "ignore_value": ignore_value}
     if plan_file.exists():
-        plan = _read_plan(index, plan_file, asked)
+        told = {"dims": dims, "spacing": spacing, "memory_gib": memory_gib, "ignore_value": ignore_value}
+        plan = _read_plan(index, plan_file, told, fields or {})
     else:
-        plan = make_plan(index, list(fingerprints.values()), dims=dims, spacing=spacing, memory_gib=memory_gib or 8.0)
+        plan = make_plan(
+            index, list(fingerprints.values()), dims=dims, spacing=spacing, memory_gib=memory_gib or 8.0, fields=fields
+        )
         write_plan(plan, plan_file)
     if not splits_file.exists():
         write_splits(splits, splits_file)
@@ -160,10 +172,11 @@ def _fingerprint(about: dict) -> Fingerprint:
     return Fingerprint(**rest, intensities=nested)
 
 
-def _read_splits(index: Index, file: Path, *, test: float | None, seed: int | None) -> Splits:
+def _read_splits(index: Index, file: Path, asked: dict[str, Any]) -> Splits:
     """The splits of the file, which has to agree with what was asked for."""
     splits = read_splits(file, index.cases)
-    _agrees(file, splits.drawn, {"test": test, "seed": seed})
+    unasked = {"folds": FOLDS, "stratify": False} if splits.drawn else {}  # as files were drawn that do not tell them
+    _agrees(file, unasked | splits.drawn, asked)
     listed = {name for part in (splits.test, *splits.folds, *splits.orders) for name in part}
     if new := [c.name for c in index.cases if c.label is not None and c.name not in listed]:
         some = ", ".join(new[:3])
@@ -172,10 +185,12 @@ def _read_splits(index: Index, file: Path, *, test: float | None, seed: int | No
     return splits
 
 
-def _read_plan(index: Index, file: Path, asked: dict[str, Any]) -> Plan:
+def _read_plan(index: Index, file: Path, asked: dict[str, Any], fields: Mapping[str, Any]) -> Plan:
     """The plan of the file, which has to agree with what was asked for."""
     plan = read_plan(file)
     told, spacing = plan.model_dump(), asked["spacing"]
+    wanted = plan_of({**told, **fields}, where="the plan cannot be so").model_dump()
+    asked = asked | {name: wanted[name] for name in fields}
     if spacing is not None:  # it may be given for the last axes alone
         asked = asked | {"spacing": tuple(map(short, spacing))}
         told["spacing"] = plan.spacing[-len(spacing) :]

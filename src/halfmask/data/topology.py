@@ -25,7 +25,7 @@ def fit(
     ceiling = 512 if len(shape) == 2 else 192
     patch = [min(float(n), ceiling) for n in shape]
     while True:
-        rounded, pooling, kernels = _topology(patch, spacing)
+        rounded, pooling, kernels = topology(patch, spacing)
         if memory(rounded, pooling, batch) <= memory_gib or max(patch) <= 16:
             return rounded, pooling, kernels
         largest = int(np.argmax([p / n for p, n in zip(patch, shape, strict=True)]))
@@ -43,7 +43,7 @@ def memory(patch: Sequence[int], pooling: Sequence[Sequence[int]], batch: int) -
     return batch * total * BYTES_PER_FEATURE / 2**30
 
 
-def _topology(
+def topology(
     patch: Sequence[float], spacing: Sequence[float]
 ) -> tuple[tuple[int, ...], list[tuple[int, ...]], list[tuple[int, ...]]]:
     """Pool an axis while its spacing is under twice the finest and at least 4 voxels are left afterwards."""

@@ -55,6 +55,13 @@ def kind_of(device: str) -> str:
     return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
 
 
+def precision_of(asked: str, device: str) -> str:
+    """ "32" or "bf16"; "auto" is bf16 on CUDA where that can do it."""
+    if asked != "auto":
+        return asked
+    return "bf16" if kind_of(device) == "cuda" and torch.cuda.is_bf16_supported() else "32"
+
+
 def check_devices(device: str, count: int) -> None:
     """Raise ValueError if this computer has no GPU that was asked for, or fewer than ``count`` to train together."""
     if device == "cuda" and not torch.cuda.is_available():

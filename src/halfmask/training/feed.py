@@ -21,7 +21,7 @@ from halfmask.training.run import Run
 
 def labeled_cases(run: Run, store: Store) -> tuple[str, ...]:
     """The cases whose labels the run may read."""
-    return store.splits.labeled(fold=run.fold, seed=run.seed, budget=run.labels)
+    return store.splits.labeled(fold=run.fold, draw=run.label_draw, budget=run.labels)
 
 
 def unlabeled_cases(run: Run, store: Store) -> tuple[str, ...]:
@@ -76,7 +76,7 @@ def make_loader(
         return place(cases, size=size * processes.size, slots=own, **options)
 
     cases = lambda names: [store.case(name) for name in names]
-    sparse = Sparse(run.slices, run.slice_axis, run.seed) if run.slices < 1 else None
+    sparse = Sparse(run.slices, run.slice_axis, run.label_draw) if run.slices < 1 else None
     assert recipe.labeled is not None
     labeled = stream(cases(labeled_cases(run, store)), recipe.labeled, name="labeled", labeled=True, sparse=sparse)
     unlabeled = None

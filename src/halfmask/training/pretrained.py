@@ -21,7 +21,7 @@ from halfmask.networks.keys.source import Weights
 from halfmask.networks.segmenter import SegmentationNetwork
 from halfmask.progress import say
 from halfmask.training.checkpoint import reason, unpickled
-from halfmask.training.run import LAST, load_run
+from halfmask.training.run import LAST, load_run, read_contents
 from halfmask.training.transfer import networks_of, transfer_all
 
 HUB = {
@@ -92,9 +92,28 @@ def read(init: str) -> Weights:
     if not path.is_file():
         raise ValueError(f"there is no run, file or hub name {init!r}; give a run's folder, a file, or {_HUB_NAMES}")
     content = _opened(path)
-    if "run" in content and "format" in content:
+    if _is_of_run(content):
         return _of_run(path.parent, path.name)
     return weights_in(content, where=init)
+
+
+def run_behind(init: str) -> Mapping[str, Any] | None:
+    """What the checkpoint of the run that ``init`` names says; None for weights from elsewhere, and if there are none.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    path = Path(init)
+    if init.startswith("hub:") or not path.exists():
+        return None
+    if path.is_dir():
+        return read_contents(path / LAST)
+    content = _opened(path)
+    return read_contents(path) if _is_of_run(content) else None
+
+
+def _is_of_run(content: Mapping[str, Any]) -> bool:
+    return "run" in content and "format" in content
 
 
 def _of_run(folder: Path, which: str) -> Weights:

@@ -32,6 +32,8 @@ class Run:
         network: its name; ``network_settings`` are those that differ from the defaults.
         recipe: complete.
         labels: budget, see `Splits.labeled`; slices: share of slices that keep their labels, along ``slice_axis``.
+        seed: of the first weights, the order of the batches and the augmentation.
+        draw: which cases and slices have labels; None for the seed's own, see `label_draw`.
         init: the run, file or name in the hub whose weights it starts from.
         processes: that train together, each with a batch of the recipe's size.
     """
@@ -49,6 +51,12 @@ class Run:
     precision: str = "32"
     init: str | None = None
     processes: int = 1
+    draw: int | None = None
+
+    @property
+    def label_draw(self) -> int:
+        """The draw of labels that the run has: its seed's unless it was given one."""
+        return self.seed if self.draw is None else self.draw
 
 
 def describe(

@@ -14,6 +14,7 @@ from halfmask.data.store import Store
 from halfmask.progress import say
 from halfmask.training.launch import surroundings
 from halfmask.training.run import BEST, LAST, Run
+from halfmask.training.seen import refuse_tainted
 from halfmask.training.together import together
 from halfmask.training.trainer import Options, Trainer
 
@@ -23,18 +24,18 @@ def start(run: Run, store: Store, out: Path, options: Options, *, resume: bool) 
 
     Raises:
         ValueError: ``out`` cannot be written to, or holds a run already and ``resume`` is not set; or the processes
-            see different files.
+            see different files; or the weights to start from have seen what the run is measured on.
     """
     here = surroundings() if run.processes > 1 else None
     with together(options.device, run.precision, here) as (fabric, processes):
         if processes.leads:
             check_out(out)
-        if (out / LAST).exists() and not resume:
-            raise ValueError(f"{out} holds a run already; go on with --resume, or choose another folder")
+        check_unused(out, resume=resume)
         trainer = Trainer(run, store, out, options, fabric, processes)
         if resume:
             trainer.resume()
         if run.init is not None and trainer.step == 0 and processes.leads:
+            refuse_tainted(run.init, store, fold=run.fold)
             trainer.initialize(run.init)  # the others are given what came of it
         steps = set(processes.gather(trainer.step))
         if len(steps) > 1:
@@ -47,6 +48,12 @@ def start(run: Run, store: Store, out: Path, options: Options, *, resume: bool) 
             about["labeled_cases"] = list(trainer.labeled)
             write_text(out / "run.yaml", yaml.safe_dump(about, sort_keys=False, default_flow_style=None, width=110))
         return trainer.train()
+
+
+def check_unused(out: Path, *, resume: bool) -> None:
+    """Raise ValueError if the folder ``out`` holds a run that is not to go on."""
+    if (out / LAST).exists() and not resume:
+        raise ValueError(f"{out} holds a run already; go on with --resume, or choose another folder")
 
 
 def check_out(out: Path) -> None:

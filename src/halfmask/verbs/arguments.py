@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 
 @dataclass(frozen=True)
@@ -79,3 +79,17 @@ def settings(pairs: list[str] | None) -> Mapping[str, str]:
     if wrong:
         raise ValueError(f"--set takes name=value, got {', '.join(map(repr, wrong))}")
     return {name.strip(): value.strip() for name, _, value in (p.partition("=") for p in pairs or ())}
+
+
+def plan_fields(pairs: list[str] | None) -> dict[str, Any]:
+    """Settings whose values are as in plan.yaml; "96,96" is a list too."""
+    import yaml
+
+    read = yaml.safe_load
+    try:
+        return {
+            name: read(f"[{text}]") if isinstance(value := read(text), str) and "," in text else value
+            for name, text in settings(pairs).items()
+        }
+    except yaml.YAMLError as e:
+        raise ValueError(f"--set takes values as plan.yaml has them: {e}") from e

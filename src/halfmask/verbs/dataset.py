@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from halfmask.verbs.arguments import Doc, Group, Workers, millimeters, require, worker_count
+from halfmask.verbs.arguments import Doc, Group, Workers, millimeters, plan_fields, require, worker_count
 
 if TYPE_CHECKING:
     from halfmask.data.index import Fault
@@ -52,6 +52,13 @@ def prepare(
     test: Annotated[
         float | None, Doc("Share of the labeled cases to seal, unless the data set says which; 0.2 unless given.")
     ] = None,
+    folds: Annotated[
+        int | None,
+        Doc("Of cross-validation, unless the data set has a validation part; 5 unless given, 1 holds out nothing."),
+    ] = None,
+    stratify: Annotated[
+        bool | None, Doc("Take equally many patients from each domain (site) for testing and for each fold.")
+    ] = None,
     seed: Annotated[int | None, Doc("Of the random splits; 0 unless given.")] = None,
     dims: Annotated[int | None, Doc("2 or 3; the plan decides unless given.")] = None,
     spacing: Annotated[
@@ -61,6 +68,7 @@ def prepare(
         float | None, Doc("GiB that training may take; the patch follows from it; 8 unless given.")
     ] = None,
     ignore_value: Annotated[int | None, Doc("Label value of voxels that nobody annotated.")] = None,
+    set: Annotated[list[str] | None, Doc("A field of plan.yaml, decided by hand, as patch=96,96.")] = None,
     workers: Workers = None,
 ) -> None:
     """Check the data set, plan, split, and store it ready for training; goes on where it was stopped."""
@@ -70,14 +78,16 @@ def prepare(
 
     require(
         (test is None or 0 <= test < 1, f"--test is a share in [0, 1), got {test}"),
+        (folds is None or folds >= 1, f"--folds is at least 1, got {folds}"),
         (dims in (None, 2, 3), f"--dims is 2 or 3, got {dims}"),
         (memory is None or memory > 0, f"--memory is a number of GiB above 0, got {memory}"),
     )
     index = read_index(data, group=group)
     with pool(worker_count(workers)) as executor:
         store = preparing.prepare(
-            index, out, test=test, seed=seed, dims=dims, spacing=millimeters(spacing),  # type: ignore[arg-type]
-            memory_gib=memory, ignore_value=ignore_value, executor=executor,
+            index, out, test=test, seed=seed, folds=folds, stratify=stratify,
+            dims=dims, spacing=millimeters(spacing),  # type: ignore[arg-type]
+            memory_gib=memory, ignore_value=ignore_value, fields=plan_fields(set), executor=executor,
         )  # fmt: skip
     plan, splits = store.plan, store.splits
     print(f"{len(store.stored)} cases stored in {out}, {len(splits.test)} sealed, {len(splits.folds)} folds")
@@ -87,5 +97,7 @@ def prepare(
         print("no case is sealed, so nothing can be tested: too few cases have labels, or --test 0 was given")
     if not any(splits.folds):
         print("no case is left to validate on: the last step is what counts")
+    if splits.listed:
+        print("labels are given in the order of the data set's own lists, whatever the seed")
     for reason in plan.why:
         print(f"  {reason}")

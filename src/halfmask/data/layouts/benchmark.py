@@ -2,7 +2,7 @@
 
 SSL4MIS has train.list, val.list and test.list (train.txt, … for BraTS 2019) beside data/NAME.h5, and for the slices of
 ACDC train_slices.list beside data/slices/NAME_slice_K.h5; UA-MT (left atrium) has train.list and test.list beside
-SUBFOLDER/NAME/mri_norm2.h5.
+SUBFOLDER/NAME/mri_norm2.h5. The public code takes the first cases of the training list as labeled, whatever the seed.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def read_loose(root: Path, *, grouped: bool) -> Index:
 
 
 def read(root: Path, *, grouped: bool) -> Index:
-    """The cases that the lists name, each with the split of its list.
+    """The cases that the lists name, in their order and each with the split of its list.
 
     Volumes where train.list names them; where there is train_slices.list alone, slices in the other splits too.
 
@@ -66,7 +66,8 @@ def read(root: Path, *, grouped: bool) -> Index:
                 what = f"{place}: there is neither {name}.h5 nor {name}/mri_norm2.h5 in {root} or a folder in it"
                 faults.append(Fault("error", name, str(file), what, "add the file or remove the line"))
             cases += [Case(case, (image,), own_label(image), split=part) for case, image in found.items()]
-    return read_description(Index(root, _by_patient(cases) if grouped else tuple(cases), faults=tuple(faults)))
+    listed = _by_patient(cases) if grouped else tuple(cases)
+    return read_description(Index(root, listed, ordered=True, faults=tuple(faults)))
 
 
 def _by_patient(cases: list[Case]) -> tuple[Case, ...]:
