@@ -136,5 +136,5 @@ def test_text_from_files_cannot_become_markup(runs, tmp_path):
 
 
 def test_predict_needs_a_place_for_other_images(runs, cohort):
-    with pytest.raises(ValueError, match="give --out, the folder for the masks; only --split test"):
+    with pytest.raises(ValueError, match="give --out, the folder for the masks; only --split has"):
         verbs.predict(runs / "supervised", cohort / "imagesTr")

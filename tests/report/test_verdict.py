@@ -1,7 +1,7 @@
 from entries import entry, spread
 
 from halfmask.report.groups import grouped
-from halfmask.report.verdict import p_value, verdict
+from halfmask.report.verdict import verdict
 
 
 def said(*entries):
@@ -55,7 +55,3 @@ def test_several_draws_and_what_is_not_fair():
     assert "over 2 draws (seeds 0, 1)" in said(*two)
     longer = said(entry("supervised", spread(0.7)), entry("f", spread(0.8), recipe={"steps": 500}))
     assert "Not quite like for like: f had 500 steps, supervised 100." in longer
-
-
-def test_p_values_have_sensible_digits():
-    assert [p_value(p) for p in (1e-9, 0.0123, 0.25, 1)] == ["p < 0.001", "p = 0.012", "p = 0.25", "p = 1.00"]

@@ -34,7 +34,7 @@ def cases_section(entries: Sequence[Entry]) -> Markup:
         tag("p", f"Chosen by the mean Dice of {best.name}, the best run here; the planes are those with most of its "
             "errors, the same for all runs. In each pair the whole is left, and what is framed in it right. "
             "In scans anterior or superior is up, and the patient's right is on the left."),
-        _legend(),
+        legend(),
     ]  # fmt: skip
     for n, (rank, case) in enumerate(chosen(best).items()):
         parts.append(tag("h3", f"{rank} case: {case}"))
@@ -43,11 +43,12 @@ def cases_section(entries: Sequence[Entry]) -> Markup:
         except (ValueError, OSError) as e:
             parts.append(tag("p", f"No pictures of this case: {e}.", class_="note"))
             continue
-        parts.append(_shown(case, rows, {e.name: float(e.dice().get(case, float("nan"))) for e in measured}))
+        parts.append(shown(case, rows, {e.name: float(e.dice().get(case, float("nan"))) for e in measured}))
     return join(parts)
 
 
-def _shown(case: str, rows: Sequence[Row], dice: dict[str, float]) -> Markup:
+def shown(case: str, rows: Sequence[Row], dice: dict[str, float]) -> Markup:
+    """The lines of pictures of one case, the first few open, with the mean Dice of each where it is known."""
     definitions = tag("svg", tag("defs", [row.definitions for row in rows]), class_="definitions", aria_hidden="true")
     lines = [_line(row, f"mean Dice {dice[row.title]:.3f}" if row.title in dice else "") for row in rows]
     first, rest = lines[: SHOWN + 1], lines[SHOWN + 1 :]
@@ -64,7 +65,7 @@ def _line(row: Row, told: str) -> Markup:
     return tag("div", head, tag("div", row.cells, class_=f"planes n{len(row.cells)}"), class_="pictures")
 
 
-def _legend() -> Markup:
+def legend() -> Markup:
     """A swatch a mark, patterned as in the pictures."""
     patterns = {
         HIT: None,

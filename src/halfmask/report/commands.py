@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from typing import Any
 
 from halfmask.report.gather import Entry
 
-OPTIONS = ("labels", "slices", "slice_axis", "fold", "seed", "network", "precision", "init")
+OPTIONS = ("labels", "slices", "slice_axis", "fold", "seed", "draw", "network", "precision", "init")
 RECIPE = ("steps", "optimizer", "rate", "momentum", "weight_decay", "schedule", "clip")
 
 
@@ -16,10 +17,10 @@ def commands(entry: Entry) -> list[str]:
     found = []
     folder = str(entry.folder) if entry.folder is not None else "RUN"
     if entry.run:
-        found.append(_train(entry.run, folder))
+        found.append(_typed(*train_words(entry.run, entry.run.get("store", "STORE"), folder)))
     told = entry.prediction
-    if told.get("split") == "test" or told.get("source"):
-        where = ["--split", "test"] if told.get("split") == "test" else [str(told["source"])]
+    if told.get("split") or told.get("source"):
+        where = ["--split", told["split"]] if told.get("split") else [str(told["source"])]
         kept = {"checkpoint": "last", "overlap": 0.5}
         options = [w for key, usual in kept.items() if told.get(key, usual) != usual for w in (f"--{key}", told[key])]
         flips = ["--flips"] if told.get("flips") else []
@@ -31,9 +32,10 @@ def commands(entry: Entry) -> list[str]:
     return found
 
 
-def _train(run: dict[str, Any], folder: str) -> str:
+def train_words(run: Mapping[str, Any], store: str, folder: str) -> list[str]:
+    """The words after ``halfmask`` that make a run again, given all that it was (as in run.yaml)."""
     recipe = run.get("recipe") or {}
-    words: list[Any] = ["train", run.get("method"), run.get("store", "STORE"), "--out", folder]
+    words: list[Any] = ["train", run.get("method"), store, "--out", folder]
     for name in OPTIONS:
         if run.get(name) is not None:
             words += [f"--{name.replace('_', '-')}", run[name]]
@@ -43,15 +45,15 @@ def _train(run: dict[str, Any], folder: str) -> str:
     words += ["--batch", f"{recipe.get('labeled')}+{recipe.get('unlabeled')}"]
     if run.get("processes", 1) > 1:
         words += ["--devices", run["processes"]]
-    settings = {**(run.get("settings") or {})}
-    settings |= {f"network.{name}": value for name, value in (run.get("network_settings") or {}).items()}
-    for name, value in settings.items():
-        words += ["--set", f"{name}={_value(value)}"]
-    return _typed(*words)
+    words += setting_words(run.get("settings") or {})
+    words += setting_words({f"network.{name}": value for name, value in (run.get("network_settings") or {}).items()})
+    return list(map(str, words))
 
 
-def _value(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+def setting_words(settings: Mapping[str, Any]) -> list[str]:
+    """``--set name=value`` for each."""
+    text = lambda value: ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return [word for name, value in settings.items() for word in ("--set", f"{name}={text(value)}")]
 
 
 def _typed(*words: Any) -> str:

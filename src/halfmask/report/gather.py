@@ -26,6 +26,7 @@ class Entry:
         name: what the page calls it.
         masks: the folder of its masks.
         folder: of its training; None if it is not known.
+        choice: how its method was chosen, if a search did.
         run: run.yaml; result: result.json; journal: the lines of journal.jsonl; prediction: prediction.json.
         evaluation: what was measured; table: its figures, a row for each case and structure.
         missing: what could not be read, in words.
@@ -41,6 +42,7 @@ class Entry:
     evaluation: note.Note | None = None
     table: pd.DataFrame | None = None
     missing: list[str] = field(default_factory=list)
+    choice: str = ""
 
     @property
     def method(self) -> str:
@@ -74,7 +76,7 @@ def gather(folders: Sequence[Path]) -> list[Entry]:
             )
     if faults:
         raise ValueError("\n".join(faults))
-    return [_read(name, folder) for name, folder in zip(_names(folders), folders, strict=True)]
+    return [read_entry(name, folder) for name, folder in zip(_names(folders), folders, strict=True)]
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
@@ -87,7 +89,8 @@ def _names(folders: Sequence[Path]) -> list[str]:
     return names
 
 
-def _read(name: str, folder: Path) -> Entry:
+def read_entry(name: str, folder: Path) -> Entry:
+    """One run, or one folder of masks, which must be there."""
     trains = (folder / "run.yaml").is_file()
     entry = Entry(name, folder / "masks" if trains else folder, folder if trains else None)
     if (entry.masks / ABOUT).is_file():
@@ -110,6 +113,8 @@ def _read_run(entry: Entry, folder: Path) -> None:
     entry.run = _try(entry, folder / "run.yaml", _yaml) or {}
     entry.result = _try(entry, folder / "result.json", _json, absent="the training has not ended") or {}
     entry.journal = _try(entry, folder / "journal.jsonl", lambda f: list(read_journal(f))) or []
+    if (folder / "choice.json").is_file():
+        entry.choice = str((_try(entry, folder / "choice.json", _json) or {}).get("told", ""))
 
 
 def _read_figures(entry: Entry) -> None:

@@ -9,17 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from scipy import stats
 
+from halfmask.evaluation.statistics.chance import holm, signed_rank
 from halfmask.report.gather import Entry
 
-DRAWN = ("seed", "fold", "labeled_cases")
+DRAWN = ("seed", "draw", "fold", "labeled_cases")
 """What of run.yaml tells draws of one setup apart."""
 BUDGET = ("labels", "slices", "slice_axis")
 """What of run.yaml must be equal for a comparison of methods to be about the methods."""
 ASIDE = ("store", "processes")
-FEW = 6
-"""Below so many cases no two-sided signed-rank test can reach 0.05: 2 / 2⁵ is 0.0625."""
 
 
 @dataclass(frozen=True)
@@ -139,27 +137,6 @@ def _fittest(group: Group, rivals: list[Group]) -> list[Group]:
     return sorted(rivals, key=lambda r: r.steps != group.steps)[:1]
 
 
-def signed_rank(difference: pd.Series) -> float | None:
-    """p of the two-sided Wilcoxon signed-rank test, ties left out as Wilcoxon did; None below `FEW` cases."""
-    if len(difference) < FEW:
-        return None
-    moved = difference[difference != 0]
-    return float(stats.wilcoxon(moved).pvalue) if len(moved) else 1.0
-
-
-def holm(ps: Sequence[float]) -> list[float]:
-    """Holm (1979): the k-th smallest of m p-values times m − k + 1, never falling, at most 1.
-
-    NaN stays and does not count.
-    """
-    order = sorted((i for i, p in enumerate(ps) if not math.isnan(p)), key=lambda i: ps[i])
-    result, largest = list(ps), 0.0
-    for k, i in enumerate(order):
-        largest = max(largest, min(1.0, ps[i] * (len(order) - k)))
-        result[i] = largest
-    return result
-
-
 def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested settings as ``{"recipe.rate": 0.01}``."""
     found: dict[str, Any] = {}
@@ -170,8 +147,9 @@ def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _draw(entry: Entry) -> str:
-    cases = sorted(map(str, entry.run.get("labeled_cases") or ()))
-    return json.dumps([entry.run.get("seed"), entry.run.get("fold"), cases])
+    run = entry.run
+    draw = run.get("seed") if run.get("draw") is None else run["draw"]
+    return json.dumps([run.get("seed"), draw, run.get("fold"), sorted(map(str, run.get("labeled_cases") or ()))])
 
 
 def _setup(entry: Entry) -> str:

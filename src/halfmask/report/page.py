@@ -1,36 +1,25 @@
-"""The page: one HTML file that needs no other."""
+"""The page on some runs."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib.resources import files
 
-from halfmask import __version__
+from halfmask.evaluation.statistics.chance import p_value
 from halfmask.evaluation.table import MEAN
 from halfmask.report.boxes import box_plot
 from halfmask.report.cases import cases_section
 from halfmask.report.curves import MEANS, curve_plot, figures
+from halfmask.report.document import Page, Section, document
 from halfmask.report.figures import WHOLE, figures_section, shared_cases, title, values
 from halfmask.report.gather import Entry
 from halfmask.report.groups import Contrast, against_supervised, grouped
 from halfmask.report.markup import Markup, join, tag
 from halfmask.report.scale import STYLES
 from halfmask.report.settings import origin_section, settings_section
-from halfmask.report.verdict import count, p_value, verdict
+from halfmask.report.verdict import count, verdict
 
 BOXES = {"dice": (0.0, 1.0), "hd95": (0.0, None)}
 """The metrics to draw, and what they can reach."""
-
-
-@dataclass(frozen=True)
-class Page:
-    """The page, what it says first, and what it had to go without."""
-
-    html: str
-    summary: str
-    missing: list[str]
 
 
 def page(entries: Sequence[Entry]) -> Page:
@@ -40,9 +29,11 @@ def page(entries: Sequence[Entry]) -> Page:
     missing = [f"{entry.name}: {told}" for entry in entries for told in entry.missing]
     contrasts = against_supervised(groups)
     measured = [entry for entry in entries if entry.table is not None]
-    sections: list[tuple[str, str, Markup]] = []
+    sections: list[Section] = []
     if missing:
         sections.append(("missing", "What is missing", tag("ul", [tag("li", told) for told in missing])))
+    if chosen := [tag("li", f"{entry.name}: {entry.choice}") for entry in entries if entry.choice]:
+        sections.append(("choice", "How the method was chosen", tag("ul", chosen)))
     if measured:
         sections.append(("metrics", "Metrics", figures_section(entries)))
     if contrasts:
@@ -55,29 +46,10 @@ def page(entries: Sequence[Entry]) -> Page:
         sections.append(("pictures", "Pictures", cases_section(entries)))
     sections.append(("settings", "Settings", settings_section(entries)))
     sections.append(("origin", "Versions, hardware, times, commands", origin_section(entries)))
-    return Page(_html(summary, entries, sections), summary, missing)
-
-
-def _html(summary: str, entries: Sequence[Entry], sections: Sequence[tuple[str, str, Markup]]) -> str:
-    style = Markup(files("halfmask.report").joinpath("style.css").read_text(encoding="utf-8"))
     heading = "halfmask report: " + ", ".join(entry.name for entry in entries)
-    head = tag(
-        "head", tag("meta", charset="utf-8"),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name="color-scheme", content="light dark"), tag("title", heading), tag("style", style),
-    )  # fmt: skip
-    contents = tag("nav", tag("ul", [tag("li", tag("a", said, href=f"#{key}")) for key, said, _ in sections]),
-                   aria_label="Contents")  # fmt: skip
-    body = tag(
-        "body",
-        tag("a", "To the figures", href=f"#{sections[0][0]}", class_="skip"),
-        tag("header", tag("h1", "halfmask report"), tag("p", summary, class_="summary"), contents),
-        tag("main", [tag("section", tag("h2", told, id=key), part, aria_labelledby=key)
-                     for key, told, part in sections]),
-        tag("footer", tag("p", f"Made by halfmask {__version__} on {time.strftime('%Y-%m-%d %H:%M')} from "
-            f"{count(len(entries), 'folder')}. For research; not for diagnosis.")),
-    )  # fmt: skip
-    return "<!DOCTYPE html>\n" + tag("html", head, body, lang="en") + "\n"
+    above = [tag("h1", "halfmask report"), tag("p", summary, class_="summary")]
+    html = document(heading, above, sections, count(len(entries), "folder"))
+    return Page(html, summary, missing)
 
 
 def _tests(contrasts: Sequence[Contrast]) -> Markup:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from halfmask.evaluation.statistics.chance import p_value
 from halfmask.report.groups import Contrast, Group, against_supervised, contrast
 
 CHANCE = 0.05
@@ -98,11 +99,6 @@ def _reach(found: Contrast) -> str:
     if found.p is None or found.p >= CHANCE:
         return f"That is {where}, and a difference that chance may explain."
     return f"That is {where}; {rest}."
-
-
-def p_value(p: float) -> str:
-    """``p = 0.012``, or ``p < 0.001``."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
 
 
 def count(n: int, what: str) -> str:

@@ -1,0 +1,157 @@
+"""The result table as papers print it: arms down, budgets across, the best and second best of each column marked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from halfmask.evaluation.metrics import VOLUME
+from halfmask.report.cells import Cell, Cells, cells, partial, ranks
+from halfmask.report.document import folded, scrolled
+from halfmask.report.figures import MAIN, WHOLE, decimals, title
+from halfmask.report.markup import Markup, join, tag
+from halfmask.report.study import Study
+from halfmask.report.verdict import count
+
+Marks = Mapping[tuple[str, str], bool]
+"""By arm and budget: whether the difference from the baseline is more than chance explains."""
+
+
+def result_section(study: Study, proven: Marks) -> Markup:
+    """Mean Dice in the open, the other metrics and the structures folded."""
+    found = cells(study)
+    parts: list[Markup | None] = [tag("p", told(study, found, proven)), table(study, "dice", None, proven)]
+    if study.told.get("reported"):
+        parts.append(tag("p", reported_note(study), class_="quiet"))
+    parts.append(_unfinished(study, found))
+    others = [m for m in (*MAIN, *study.metrics) if m in study.metrics and m != "dice"]
+    if len(study.structures) > 1:
+        by_structure = [_captioned(study, "dice", s) for s in study.structures]
+        parts.append(folded("Dice of each structure", tag("div", by_structure, class_="tables")))
+    if others:
+        shown = [None] if len(study.structures) == 1 else [None, *study.structures]
+        tables = [_captioned(study, m, s) for m in dict.fromkeys(others) for s in shown]
+        parts.append(
+            folded(
+                "Other metrics: " + ", ".join(title(m) for m in dict.fromkeys(others)),
+                tag("div", tables, class_="tables"),
+            )
+        )
+    return join(parts)
+
+
+def told(study: Study, found: Cells, proven: Marks, metric: str = "dice") -> str:
+    """What a cell is, and what its marks mean."""
+    units = max((len(cell.values) for cell in found.values()), default=0)
+    if not units:
+        return "No run has figures yet."
+    runs = {cell.done for cell in found.values() if cell.done}
+    behind = f", {count(runs.pop(), 'run')} behind each cell" if len(runs) == 1 else ""
+    over = ["its cases"] * (study.unit == "patient") + ["its structures"] * (len(study.structures) > 1) + ["the runs"]
+    said = (
+        f"Mean ± standard deviation over {count(units, study.unit)}{behind}; the figure of a {study.unit} is its mean "
+        f"over {' and '.join([', '.join(over[:-1]), over[-1]] if len(over) > 1 else over)}."
+    )
+    marked = [ranks(metric, column) for column in columns(study, found).values()]
+    seconds = any(second for _, second in marked)
+    if any(best for best, _ in marked):
+        said += " The best of each column is bold with ★"
+        said += ", the second best underlined." if seconds else "."
+    if any(proven.values()):
+        said += (
+            f" † marks a difference from {study.baseline} that is shown: p < 0.05 (Wilcoxon signed-rank over "
+            f"{study.unit}s, Holm's correction over all cells of the table), and a bootstrap interval without 0."
+        )
+    if partial(found):
+        said += " Cells whose runs are not all made say how many are, and are not ranked."
+    return said
+
+
+def table(study: Study, metric: str, structure: str | None, proven: Marks | None = None) -> Markup:
+    """One metric of one structure; ``proven`` and the paper's own figures go with the one they are about."""
+    found = cells(study, metric, structure)
+    marked = {budget: ranks(metric, column) for budget, column in columns(study, found).items()}
+    reported = reported_figures(study, metric, structure)
+    head = tag("tr", tag("th", "Method", scope="col"), [tag("th", budget, scope="col") for budget in study.budgets])
+    rows = [
+        tag("tr", tag("th", arm, scope="row"), [
+            _cell(found[arm, b], metric, arm in marked[b][0], arm in marked[b][1],
+                  bool(proven and proven.get((arm, b))), reported.get((arm, b)))
+            for b in study.budgets
+        ])
+        for arm in study.arms
+    ]  # fmt: skip
+    made = tag("table", tag("thead", head), tag("tbody", rows))
+    return scrolled(_caption(study, metric, structure), made)
+
+
+def reported_note(study: Study) -> str:
+    """Where the paper's own figures come from."""
+    reported = study.told["reported"]
+    return f"In brackets below ours: {title(reported['metric'])} as {reported['source']} reports it."
+
+
+def reported_figures(study: Study, metric: str, structure: str | None) -> dict[tuple[str, str], float]:
+    """The paper's figures of a metric, by arm and budget; none for single structures."""
+    reported: dict[str, Any] = study.told.get("reported") or {}
+    if reported.get("metric") != metric or structure is not None:
+        return {}
+    return {
+        (arm, budget): value
+        for arm, values in reported["rows"].items()
+        for budget, value in zip(study.budgets, values, strict=False)
+        if value is not None
+    }
+
+
+def columns(study: Study, found: Cells) -> dict[str, dict[str, Cell]]:
+    """The cells of each budget, by arm."""
+    return {budget: {arm: found[arm, budget] for arm in study.arms} for budget in study.budgets}
+
+
+def _cell(cell: Cell, metric: str, best: bool, second: bool, proven: bool, reported: float | None) -> Markup:
+    theirs = None
+    if reported is not None:
+        theirs = tag("div", tag("span", "reported: ", class_="unseen"), f"[{reported:.{decimals(metric, reported)}f}]",
+                     class_="quiet")  # fmt: skip
+    if not cell.planned:
+        return tag("td", "–", theirs)
+    if not cell.done:
+        return tag("td", tag("span", "not run", class_="quiet"), theirs)
+    runs = None if cell.whole else tag("div", f"{cell.done} of {cell.planned} runs", class_="quiet")
+    if cell.values.empty:
+        return tag("td", f"undefined ({cell.undefined})", runs, theirs)
+    digits = decimals(metric, cell.mean)
+    mean: Any = f"{cell.mean:.{digits}f}"
+    if best:
+        mean = tag("strong", tag("span", "★", aria_hidden="true"), tag("span", "best: ", class_="unseen"), mean)
+    elif second:
+        mean = tag("u", tag("span", "second best: ", class_="unseen"), mean)
+    spread = None if math.isnan(cell.sd) else tag("span", f" ± {cell.sd:.{digits}f}", class_="quiet")
+    dagger = tag("sup", "†") if proven else None
+    undefined = tag("div", f"{cell.undefined} undefined", class_="quiet") if cell.undefined else None
+    return tag("td", mean, spread, dagger, undefined, runs, theirs)
+
+
+def _captioned(study: Study, metric: str, structure: str | None) -> Markup:
+    return tag("div", tag("h3", _caption(study, metric, structure)), table(study, metric, structure))
+
+
+def _caption(study: Study, metric: str, structure: str | None) -> str:
+    """Volume errors are averaged by their size: the study's statistics compare them so."""
+    whole = study.structures[0] if len(study.structures) == 1 else WHOLE
+    return f"{'Size of ' if metric in VOLUME else ''}{title(metric)}, {structure or whole}"
+
+
+def _unfinished(study: Study, found: Cells) -> Markup | None:
+    """Why cells have no figures, by arm; arms alike in it share a line."""
+    reasons: dict[tuple[str, ...], list[str]] = {}
+    for arm in study.arms:
+        why = tuple(dict.fromkeys(told for b in study.budgets for told in found[arm, b].why if not found[arm, b].done))
+        if why:
+            reasons.setdefault(why, []).append(arm)
+    if not reasons:
+        return None
+    lines = [tag("li", f"{', '.join(arms)}: {'; '.join(why)}") for why, arms in reasons.items()]
+    return join([tag("p", "Not run:"), tag("ul", lines)])

@@ -1,0 +1,76 @@
+"""What was measured, by whom it was not seen, and what chose: how far a study's figures can be believed."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from halfmask.report.markup import Markup, join, tag
+from halfmask.report.study import Study
+from halfmask.report.verdict import count
+
+CHOICE = {
+    "last": "The last step of every training counts; no figure chose a checkpoint.",
+    "best": "Of every training the checkpoint with the best Dice on the validation cases of its fold counts; the cases "
+    "measured here are none of these.",
+}
+RECIPE = {
+    False: "One recipe (optimizer, rate, batch, steps) holds for all methods.",
+    True: "What the study leaves open of the recipe (optimizer, rate, batch, steps) each method fills with its own, as "
+    "its paper does; so arms may differ in more than the method.",
+}
+
+
+def sealed_section(study: Study) -> Markup:
+    """What measured and what chose, and a look at whether any run was trained on a case that it was measured on."""
+    described: dict[str, Any] = study.told.get("study") or {}
+    lines = [
+        _measured(study),
+        CHOICE.get(str(study.told["checkpoint"]), f"The checkpoint: {study.told['checkpoint']}."),
+        "The methods' settings are those of the study file below; the study searched for none.",
+        RECIPE[bool(described.get("as_the_papers"))],
+    ]
+    leaks, checked = seen_labels(study)
+    if checked:
+        lines.append(f"Looked up in the {count(checked, 'run')} below: none had the label of a case that measured it."
+                     if not leaks else "")  # fmt: skip
+    told = [tag("p", f"{run} was trained on the label of {', '.join(cases)}, which measured it as well: its figures "
+                "are not those of a sealed test.", class_="note") for run, cases in leaks.items()]  # fmt: skip
+    return join([tag("ul", [tag("li", line) for line in lines if line]), told])
+
+
+def seen_labels(study: Study) -> tuple[dict[str, list[str]], int]:
+    """The cases by run that were both labeled in training and measured; and how many runs could be looked up."""
+    leaks, checked = {}, 0
+    for run, rows in study.table.groupby("run", sort=False):
+        labeled = result_of(study, str(run)).get("labeled")
+        if isinstance(labeled, list):
+            checked += 1
+            if both := sorted(set(map(str, labeled)) & set(rows["case"])):
+                leaks[str(run)] = both
+    return leaks, checked
+
+
+def result_of(study: Study, run: str) -> dict[str, Any]:
+    """A run's result.json; nothing if it cannot be read."""
+    try:
+        told = json.loads((study.folder / "runs" / run / "result.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _measured(study: Study) -> str:
+    cases, groups = study.table["case"].nunique(), study.table["group"].nunique()
+    how_many = count(cases, "case") + (f" of {count(groups, 'patient')}" if study.unit == "patient" else "")
+    if study.told["measured_on"] == "fold":
+        some = f"The {how_many} were" if cases else "Every labeled case is"
+        return (
+            f"{some} measured in cross-validation, each by runs that never saw its label: those of the fold that held "
+            "it out. No run was chosen by them."
+        )
+    some = f"the {how_many} of the test part" if cases else "the cases of the test part"
+    return (
+        f"Measured on {some}, sealed: no training, validation or choice of a checkpoint sees them. They are opened "
+        "once, at evaluation, when a run has ended."
+    )

@@ -1,0 +1,122 @@
+"""The result tables for a paper: Markdown and LaTeX (booktabs)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from halfmask.report.cells import Cell, cells, ranks
+from halfmask.report.figures import MAIN, decimals, title
+from halfmask.report.result_table import columns, reported_figures, told
+from halfmask.report.study import Study, why_not
+
+ESCAPES = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "%": r"\%", "&": r"\&", "#": r"\#", "_": r"\_", "$": r"\$",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "−": "$-$", "±": r"$\pm$", "×": r"$\times$", "²": r"$^2$", "³": r"$^3$", "≥": r"$\ge$", "≤": r"$\le$",
+    "★": r"$\star$", "†": r"$^\dagger$", "–": "--", "→": r"$\to$", "α": r"$\alpha$", "β": r"$\beta$",
+    "λ": r"$\lambda$", "τ": r"$\tau$", "σ": r"$\sigma$",
+}  # fmt: skip
+"""What LaTeX would take for a command, or its usual fonts lack."""
+SMOKE = "A smoke run on made-up data: the figures mean nothing."
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a cell is written: the mean best, second best or plain, what follows it, and names."""
+
+    best: Callable[[str], str]
+    second: Callable[[str], str]
+    spread: str
+    dagger: str
+    name: Callable[[str], str]
+
+
+def tables(study: Study, proven: Mapping[tuple[str, str], bool]) -> dict[str, str]:
+    """``table.md`` and ``table.tex``: Dice, and surface distances where they were measured.
+
+    Args:
+        proven: by arm and budget, whether Dice differs from the baseline's by more than chance explains.
+    """
+    metrics = ["dice", *(m for m in MAIN if m in study.metrics and m != "dice")]
+    return {
+        "table.md": "\n".join(_markdown(study, m, proven if m == "dice" else {}) for m in metrics),
+        "table.tex": "% needs \\usepackage{booktabs}\n"
+        + "\n".join(_latex(study, m, proven if m == "dice" else {}) for m in metrics),
+    }
+
+
+def escaped(text: str) -> str:
+    """Text that LaTeX prints as it stands."""
+    return "".join(ESCAPES.get(sign, sign) for sign in text)
+
+
+def _markdown(study: Study, metric: str, proven: Mapping[tuple[str, str], bool]) -> str:
+    safe = lambda text: text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+    look = Look(lambda m: f"**{m}** ★", lambda m: f"<u>{m}</u>", " ± ", " †", safe)
+    rows = [["Method", *map(safe, study.budgets)], ["---"] + ["---:"] * len(study.budgets)]
+    rows += _rows(study, metric, proven, look)
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join(
+        [f"## {safe(study.name)}: {title(metric)}", "", *lines, "", safe(_note(study, metric, proven)), ""]
+    )
+
+
+def _latex(study: Study, metric: str, proven: Mapping[tuple[str, str], bool]) -> str:
+    best, second = lambda m: rf"\textbf{{{m}}}", lambda m: rf"\underline{{{m}}}"
+    look = Look(best, second, r" $\pm$ ", r"$^\dagger$", escaped)
+    rows = [" & ".join(row) + r" \\" for row in _rows(study, metric, proven, look)]
+    head = " & ".join(["Method", *map(escaped, study.budgets)]) + r" \\"
+    note = escaped(_note(study, metric, proven).replace("bold with ★", "bold"))
+    lines = [
+        r"\begin{table}", r"\centering", rf"\caption{{{escaped(study.name)}: {escaped(title(metric))}. {note}}}",
+        rf"\begin{{tabular}}{{l{'r' * len(study.budgets)}}}", r"\toprule", head, r"\midrule", *rows, r"\bottomrule",
+        r"\end{tabular}", r"\end{table}", "",
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def _rows(study: Study, metric: str, proven: Mapping[tuple[str, str], bool], look: Look) -> list[list[str]]:
+    found = cells(study, metric)
+    marked = {budget: ranks(metric, column) for budget, column in columns(study, found).items()}
+    reported = reported_figures(study, metric, None)
+    rows = []
+    for arm in study.arms:
+        row = [look.name(arm)]
+        for b in study.budgets:
+            mark = look.best if arm in marked[b][0] else look.second if arm in marked[b][1] else str
+            row.append(_cell(found[arm, b], metric, mark, proven.get((arm, b), False), look))
+        rows.append(row)
+        if any(key[0] == arm for key in reported):
+            theirs = [reported.get((arm, b)) for b in study.budgets]
+            rows.append([look.name(f"{arm}, reported"), *("–" if v is None else f"{v:.3f}" for v in theirs)])
+    return rows
+
+
+def _cell(cell: Cell, metric: str, mark: Callable[[str], str], proven: bool, look: Look) -> str:
+    if not cell.planned:
+        return "–"
+    if not cell.done:
+        return "not run"
+    if cell.values.empty:
+        return "undefined"
+    digits = decimals(metric, cell.mean)
+    spread = "" if math.isnan(cell.sd) else f"{look.spread}{cell.sd:.{digits}f}"
+    some = [] if cell.whole else [f"{cell.done} of {cell.planned} runs"]
+    some += [f"{cell.undefined} undefined"] if cell.undefined else []
+    return mark(f"{cell.mean:.{digits}f}") + spread + look.dagger * proven + (f" ({', '.join(some)})" if some else "")
+
+
+def _note(study: Study, metric: str, proven: Mapping[tuple[str, str], bool]) -> str:
+    """What is shown, and what of it could not be."""
+    found = cells(study, metric)
+    parts = [SMOKE] if study.smoke else []
+    parts.append(told(study, found, proven, metric))
+    reported = study.told.get("reported") or {}
+    if reported.get("metric") == metric:
+        parts.append(f"Reported: {reported['source']}.")
+    reasons: Sequence[str] = list(dict.fromkeys(f"{run['arm']}: {why}" for run in study.runs if (why := why_not(run))))
+    if reasons:
+        parts.append(f"Not run: {'; '.join(reasons)}.")
+    return " ".join(parts)
