@@ -8,11 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from halfmask.verbs.arguments import Device, Doc, Workers, worker_count
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     import pandas as pd
-
-    from halfmask.data.store import Store
 
 
 def predict(
@@ -20,8 +16,11 @@ def predict(
     images: Annotated[Path | None, Doc("A data set, a folder of images or one image.")] = None,
     /,
     *,
-    out: Annotated[Path | None, Doc("The folder for the masks; RUN/masks unless given, with --split test.")] = None,
-    split: Annotated[Literal["test"] | None, Doc("Instead of IMAGES: the sealed cases of the run's store.")] = None,
+    out: Annotated[Path | None, Doc("The folder for the masks; RUN/masks unless given, with --split.")] = None,
+    split: Annotated[
+        Literal["test", "fold"] | None,
+        Doc("Instead of IMAGES, of the run's store: the sealed cases, or those that its fold holds out."),
+    ] = None,
     store: Annotated[Path | None, Doc("That store, if it has moved since.")] = None,
     checkpoint: Annotated[Literal["last", "best"], Doc("The last step, or the best in validation.")] = "last",
     flips: Annotated[bool, Doc("Average over the mirrorings that the plan allows.")] = False,
@@ -37,24 +36,25 @@ def predict(
     from halfmask.inference.predict import predict_cases
     from halfmask.training.device import make_fabric, make_predictor
     from halfmask.training.run import load_run
+    from halfmask.training.seen import held_out, sealed
 
     if (images is None) == (split is None):
-        raise ValueError("give either IMAGES or --split test")
+        raise ValueError("give either IMAGES or --split")
     if not 0 <= overlap < 1:
         raise ValueError(f"--overlap lies in [0, 1), got {overlap}")
     if out is None:
         if split is None:
-            raise ValueError(
-                "give --out, the folder for the masks; only --split test has a place of its own, RUN/masks"
-            )
+            raise ValueError("give --out, the folder for the masks; only --split has a place of its own, RUN/masks")
         out = run / "masks"
+    if split == "fold" and checkpoint == "best":
+        raise ValueError(
+            "the cases that the fold holds out chose best.pt, so they cannot test it; use --checkpoint last"
+        )
     plan, told, method, rest = load_run(run, f"{checkpoint}.pt")
     if split is not None:
         opened = Store(store or Path(rest["store"]))
-        cases = [opened.sources[name] for name in opened.splits.test]
-        if not cases:
-            raise ValueError(f"{opened.path} has no sealed cases")
-        _still_sealed(opened, rest.get("cases", {}), run)
+        names = sealed(opened, rest, run) if split == "test" else held_out(opened, rest, run, fold=told.fold)
+        cases = [opened.sources[name] for name in names]
     else:
         assert images is not None
         cases = read_images(images, channels=len(plan.channels))
@@ -69,17 +69,6 @@ def predict(
     masks = predict_cases(cases, predictor, out, probability=probability, entropy=entropy, about=about)
     print(f"{len(masks)} masks in {out}")
     return masks
-
-
-def _still_sealed(store: Store, cases: Mapping[str, Sequence[str]], run: Path) -> None:
-    """Refuse to test a run on what it was trained or validated on: the splits may be others now."""
-    group = store.splits.group
-    tested = {group(name) for name in store.splits.test}
-    if seen := sorted({name for part in cases.values() for name in part if group(name) in tested}):
-        raise ValueError(
-            f"{run} has seen {len(seen)} cases that {store.splits_file} now seals for testing, or their patients: "
-            f"{', '.join(seen)}; train a run anew on these splits, or bring back those it was trained with"
-        )
 
 
 def evaluate(
@@ -114,17 +103,28 @@ def evaluate(
 
 
 def report(
-    runs: Annotated[list[Path], Doc("Runs, whose masks lie in RUN/masks, or folders of masks.")],
+    runs: Annotated[list[Path], Doc("Runs, whose masks lie in RUN/masks, or folders of masks; or one study.")],
     /,
     *,
     out: Annotated[Path, Doc("The page to write, one file that needs no other.")] = Path("report.html"),
 ) -> Path:
-    """Set runs side by side on one page: figures, tests, curves, pictures and settings."""
+    """Set runs side by side on one page: figures, tests, curves, pictures and settings.
+
+    Of a study there are also table.md and table.tex beside it.
+    """
     from halfmask.data.atomic import write_text
     from halfmask.report.gather import gather
     from halfmask.report.page import page
+    from halfmask.report.study import is_study
+    from halfmask.report.study_page import study_page, study_tables
 
-    made = page(gather(runs))
+    studies = [folder for folder in runs if is_study(folder)]
+    if studies and len(runs) > 1:
+        raise ValueError(f"{studies[0]} is a study, which has a report of its own; give it alone")
+    made = study_page(studies[0]) if studies else page(gather(runs))
+    if studies:
+        for name, text in study_tables(studies[0]).items():
+            write_text(out.parent / name, text)
     write_text(out, made.html)
     for line in (*made.missing, made.summary, f"The report is in {out}"):
         print(line)

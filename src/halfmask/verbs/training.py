@@ -4,24 +4,36 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from halfmask.verbs.arguments import Device, Doc, budget, halves, require, settings
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from halfmask.data.store import Store
+    from halfmask.learning.recipe import Recipe
+    from halfmask.training.run import Run
+
 
 def train(
-    method: Annotated[str, Doc("Its name; `halfmask methods` lists them.")],
+    method: Annotated[str, Doc("Its name; `halfmask methods` lists them. auto, with --search, finds the best one.")],
     store: Annotated[Path, Doc("What `halfmask prepare` made.")],
     /,
     *,
     out: Annotated[Path, Doc("The run's folder: checkpoints, journal, settings.")],
+    search: Annotated[bool, Doc("With auto: compare methods within the labeled cases, then train the best.")] = False,
+    candidates: Annotated[
+        str | None, Doc("With --search: the methods to compare, as supervised,fixmatch; those of SSL² unless given.")
+    ] = None,
     labels: Annotated[
         str | None, Doc("Labeled cases (patients, if grouped) to use: a count, or a share as 0.1 or 10%.")
     ] = None,
     slices: Annotated[float, Doc("Share of slices of each labeled case that keep their labels.")] = 1.0,
     slice_axis: Annotated[int, Doc("The prepared axis (0–2) across which slices lie.")] = 0,
     fold: Annotated[int, Doc("Whose cases validate.")] = 0,
-    seed: Annotated[int, Doc("Of the labeled subset, the first weights and all that is drawn.")] = 0,
+    seed: Annotated[int, Doc("Of the first weights and all that is drawn.")] = 0,
+    draw: Annotated[int | None, Doc("Which draw of labeled cases and slices; the seed's own unless given.")] = None,
     steps: Annotated[int | None, Doc("Of training.")] = None,
     network: Annotated[
         str | None,
@@ -56,20 +68,19 @@ def train(
     ] = 0.3,
 ) -> dict[str, Any]:
     """Train a method on a store; stops cleanly on Ctrl-C and goes on with --resume."""
-    import torch
-
     from halfmask.data.store import Store
     from halfmask.learning.recipe import Recipe
     from halfmask.training import launch
-    from halfmask.training.device import check_devices, kind_of
+    from halfmask.training.device import check_devices, precision_of
     from halfmask.training.pretrained import named
     from halfmask.training.run import describe
-    from halfmask.training.start import start
+    from halfmask.training.start import check_unused, start
     from halfmask.training.trainer import Options
 
     require(
         (0 < slices <= 1, f"--slices is a share in (0, 1], got {slices}"),
         (slice_axis in (0, 1, 2), f"--slice-axis is 0, 1 or 2, got {slice_axis}"),
+        (draw is None or draw >= 0, f"--draw is 0 or more, got {draw}"),
         (steps is None or steps >= 1, f"--steps is at least 1, got {steps}"),
         (rate is None or 0 < rate < math.inf, f"--rate is a number above 0, got {rate}"),
         (momentum is None or 0 <= momentum < 1, f"--momentum is a number in [0, 1), got {momentum}"),
@@ -87,25 +98,29 @@ def train(
     here = launch.surroundings()
     processes = launch.joint_size(devices, here)
     check_devices(device, here.local if here else processes)
-    if precision == "auto":
-        precision = "bf16" if kind_of(device) == "cuda" and torch.cuda.is_bf16_supported() else "32"
     opened = Store(store)
-    labeled, unlabeled = halves(batch)
-    run = describe(
+    asked = Recipe(optimizer, rate, momentum, weight_decay, schedule, clip, steps, *halves(batch))
+    described = lambda method: describe(
         opened.plan,
         method,
         settings=settings(set),
         network=network,
-        recipe=Recipe(optimizer, rate, momentum, weight_decay, schedule, clip, steps, labeled, unlabeled),
+        recipe=asked,
         labels=budget(labels),
         slices=slices,
         slice_axis=slice_axis,
         fold=fold,
         seed=seed,
-        precision=precision,
+        draw=draw,
+        precision=precision_of(precision, device),
         init=None if init is None else named(init),
         processes=processes,
     )
+    _check_search(method, search=search, candidates=candidates, slices=slices, processes=processes, given=settings(set))
+    if search:
+        check_unused(out, resume=resume)
+        method = _searched(described("supervised"), asked, opened, out, candidates, device)
+    run = described(method)
     if processes > 1 and here is None:
         raise launch.SeveralProcesses(processes)
     options = Options(device, compile, threads, validations, save_seconds, cache)
@@ -117,6 +132,35 @@ def train(
           f"{len(result['labeled'])} labeled and {result['unlabeled']} unlabeled cases"
           + (f", best validation Dice {dice:.4f}" if dice is not None else ""))  # fmt: skip
     return result
+
+
+def _check_search(
+    method: str, *, search: bool, candidates: str | None, slices: float, processes: int, given: Mapping[str, str]
+) -> None:
+    own = [name for name in given if not name.startswith("network.")]
+    require(
+        (search or method != "auto", "auto compares methods first, a training for each and each part of the labeled "
+         "cases; say so by --search"),
+        (not search or method == "auto", f"--search finds the method itself, so give auto, not {method!r}"),
+        (search or candidates is None, "--candidates are what --search compares; give it too, with auto"),
+        (not search or slices == 1, "a search measures on whole labels, so it cannot go with --slices"),
+        (not search or processes == 1, "a search trains several methods beside each other; leave out --devices"),
+        (not search or not own, f"--set {', '.join(own)}: a search takes each method as it is; only network.… is set"),
+    )  # fmt: skip
+
+
+def _searched(run: Run, asked: Recipe, store: Store, out: Path, candidates: str | None, device: str) -> str:
+    """The method that a search chose, for trainings that are as ``run`` but for the method."""
+    from halfmask.study.choice import candidates_of, choose
+    from halfmask.study.crew import local
+    from halfmask.study.room import this_room
+    from halfmask.training.feed import labeled_cases
+
+    names = candidates_of(None if candidates is None else candidates.split(","))
+    with local(this_room(parallel=None, device=device)) as crew:
+        found = choose(run, asked, store, out, crew, labeled=labeled_cases(run, store), candidates=names, device=device)
+    print(found.told)
+    return found.method
 
 
 def methods(

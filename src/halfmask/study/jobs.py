@@ -1,0 +1,100 @@
+"""A study as jobs: data sets are prepared, then what runs start from is pre-trained, then come the runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from halfmask.report.commands import setting_words, train_words
+from halfmask.study.grid import Pretraining, Trial
+from halfmask.study.job import Job, Need
+from halfmask.study.measure import Cost
+from halfmask.study.protocol import Preparation, Study, Training
+from halfmask.study.runs import PRETRAINED, RUNS, STORE, pretrained_name
+from halfmask.training.run import Run
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a study lives: its folder, its data set, and that of pre-training if it has one of its own."""
+
+    out: Path
+    data: Path
+    pretraining_data: Path | None = None
+
+
+def preparations(study: Study, place: Place, variants: Sequence[Pretraining]) -> list[Job]:
+    """The study's data set, and each that some variant pre-trains on."""
+    found = [_prepare(STORE, place.data, study.prepare, study.plan, place)]
+    for variant in variants:
+        if variant.data and place.pretraining_data is not None:
+            found.append(_prepare(_own_store(variant), place.pretraining_data, variant.prepare, {}, place))
+    return found
+
+
+def pretrainings(variants: Mapping[str, tuple[Pretraining, int]], study: Study, place: Place) -> list[Job]:
+    """What runs start from, each once however many do.
+
+    Args:
+        variants: by the folder's name, what pre-trains and the fold that it may not see.
+    """
+    found = []
+    for name, (variant, fold) in variants.items():
+        assert variant.method is not None
+        store = _own_store(variant) if variant.data else STORE
+        words = ["pretrain", variant.method, store, "--out", f"{PRETRAINED}/{name}", "--resume"]
+        words += [] if variant.data else ["--fold", str(fold)]
+        words += _options(variant.recipe) + setting_words(variant.settings) + ["--precision", study.precision]
+        found.append(Job(f"pretrain {name}", place.out, place.out / PRETRAINED / name, (tuple(words),)))
+    return found
+
+
+def run_job(study: Study, trial: Trial, run: Run, place: Place, cost: Cost, *, threads: int) -> Job:
+    """Train, predict what is to be measured, and measure it."""
+    folder = f"{RUNS}/{trial.name}"
+    train = train_words(asdict(run), STORE, folder)
+    train += ["--validations", str(study.validations), "--resume"]
+    predict = ["predict", folder, "--split", study.measured_on, "--store", STORE, "--checkpoint", study.checkpoint]
+    evaluate = ["evaluate", f"{folder}/masks", str(place.data.resolve()), "--workers", "1"]
+    variant = trial.arm.pretraining
+    needs = () if variant.method is None else (f"pretrain {pretrained_name(variant, trial.fold)}",)
+    need = Need(threads, cost.memory, cost.gpu)
+    commands = tuple(tuple(words) for words in (train, predict, evaluate))
+    return Job(trial.name, place.out, place.out / folder, commands, needs, need)
+
+
+def shared(trials: Sequence[Trial]) -> dict[str, tuple[Pretraining, int]]:
+    """The pre-trainings that some trials start from, by the folder's name."""
+    found: dict[str, tuple[Pretraining, int]] = {}
+    for trial in trials:
+        variant = trial.arm.pretraining
+        if variant.method is not None:
+            found.setdefault(pretrained_name(variant, trial.fold), (variant, trial.fold))
+    return found
+
+
+def _prepare(store: str, data: Path, options: Preparation, plan: Mapping[str, Any], place: Place) -> Job:
+    words = ["prepare", str(data.resolve()), "--out", store]
+    for name, value in options.model_dump(exclude_none=True).items():
+        flag = f"--{name.replace('_', '-')}"
+        words += [flag] if value is True else [] if value is False else [flag, str(value)]
+    words += [word for name, value in plan.items() for word in ("--set", f"{name}={_flow(value)}")]
+    return Job(f"prepare {store}", place.out, place.out / "prepared" / store, (tuple(words),))
+
+
+def _own_store(variant: Pretraining) -> str:
+    return f"{STORE}-{variant.label}"
+
+
+def _options(training: Training) -> list[str]:
+    told = training.model_dump(exclude_none=True)
+    return [word for name, value in told.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+
+
+def _flow(value: Any) -> str:
+    """As YAML has it on one line."""
+    return yaml.safe_dump(value, default_flow_style=True, width=10**9).removesuffix("\n...\n").strip()

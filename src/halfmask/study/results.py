@@ -1,0 +1,124 @@
+"""What has come of a study's runs: one table of all figures, and the manifest that says what they are."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from halfmask.data.atomic import write_text
+from halfmask.data.split import Splits
+from halfmask.evaluation import table
+from halfmask.report.study import FORMAT, MANIFEST, RESULTS
+from halfmask.study.grid import Trial, arms, budgets
+from halfmask.study.protocol import Study
+from halfmask.study.runs import RUNS
+from halfmask.study.supervise import Outcome
+
+
+def collect(out: Path, trials: Sequence[Trial], splits: Splits) -> pd.DataFrame:
+    """The figures of finished runs, a row for each run, case and structure, also written to results.csv.
+
+    ``labels`` counts the labeled groups (patients) that a run had, ``group`` is the patient of the case.
+    """
+    rows = []
+    for trial in trials:
+        folder = out / RUNS / trial.name
+        figures = folder / "masks" / "metrics.csv"
+        if not figures.is_file():
+            continue
+        read = table.read(figures)
+        run = yaml.safe_load((folder / "run.yaml").read_text(encoding="utf-8"))
+        told = {
+            "arm": trial.arm.title,
+            "budget": trial.budget.title,
+            "labels": len({splits.group(case) for case in run["labeled_cases"]}),
+            "slices": trial.budget.slices,
+            "method": trial.arm.method,
+            "network": run["network"],
+            "pretraining": trial.arm.pretraining.label,
+            "fold": trial.fold,
+            "draw": trial.seed if trial.draw is None else trial.draw,
+            "seed": trial.seed,
+            "run": trial.name,
+            "case": read["case"],
+            "group": read["case"].map(splits.group),
+        }
+        rows.append(pd.concat([pd.DataFrame(told, index=read.index), read.drop(columns="case")], axis=1))
+    if not rows:
+        return pd.DataFrame()
+    found = pd.concat(rows, ignore_index=True)
+    table.write(found, out / RESULTS)
+    return found
+
+
+def write_manifest(
+    out: Path,
+    study: Study,
+    trials: Sequence[Trial],
+    outcomes: Mapping[str, Outcome],
+    *,
+    running: Sequence[str] = (),
+    smoke: bool,
+) -> None:
+    """Write study.json: what was compared, and how each run ended."""
+    told = {
+        "format": FORMAT,
+        "name": study.name,
+        "question": study.question,
+        "smoke": smoke,
+        "baseline": baseline(study),
+        "arms": [arm.title for arm in arms(study)],
+        "budgets": [budget.title for budget in budgets(study)],
+        "measured_on": study.measured_on,
+        "checkpoint": study.checkpoint,
+        "study": study.model_dump(mode="json", exclude_defaults=True),
+        "git": git_state(),
+        "reported": None if study.reported is None else study.reported.model_dump(),
+        "runs": [_told(trial, outcomes.get(trial.name), trial.name in running) for trial in trials],
+    }
+    write_text(out / MANIFEST, json.dumps(told, indent=1))
+
+
+def baseline(study: Study) -> str | None:
+    """The arm that others are set against: the one named, else the first that is supervised training alone."""
+    if study.baseline is not None:
+        return study.baseline
+    return next((arm.title for arm in arms(study) if arm.method == "supervised"), None)
+
+
+def git_state() -> dict[str, Any] | None:
+    """The commit that halfmask was run from, and whether files differ from it; None if it was installed."""
+    here = Path(__file__).parent
+    ask = lambda *words: subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout
+    try:
+        if not ask("ls-files", Path(__file__).name).strip():
+            return None  # installed somewhere within another project's repository
+        return {"commit": ask("rev-parse", "HEAD").strip(), "changed": bool(ask("status", "--porcelain", "-uno"))}
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _told(trial: Trial, outcome: Outcome | None, running: bool) -> dict[str, Any]:
+    state = "missing" if trial.arm.missing else outcome.state if outcome else "running" if running else "waiting"
+    return {
+        "name": trial.name,
+        "arm": trial.arm.title,
+        "budget": trial.budget.title,
+        "method": trial.arm.method,
+        "network": trial.arm.network.label,
+        "pretraining": trial.arm.pretraining.label,
+        "labels": trial.budget.labels,
+        "slices": trial.budget.slices,
+        "fold": trial.fold,
+        "draw": trial.seed if trial.draw is None else trial.draw,
+        "seed": trial.seed,
+        "state": "waiting" if state == "stopped" else state,
+        "error": trial.arm.missing or (outcome.error if outcome else "") or None,
+        "seconds": outcome.seconds if outcome else None,
+    }

@@ -1,0 +1,80 @@
+"""What each run of a study is: the same description that `halfmask train` makes of its options."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from halfmask.data.plan import Plan
+from halfmask.learning.recipe import BASE, Recipe
+from halfmask.study.grid import Pretraining, Trial
+from halfmask.study.protocol import Study, Training
+from halfmask.training.device import precision_of
+from halfmask.training.pretrained import named
+from halfmask.training.run import Run, describe
+
+STORE, RUNS, PRETRAINED = "store", "runs", "pretrained"
+"""What a study's folder holds: one store, its runs, and what they start from."""
+
+
+def described(study: Study, trial: Trial, plan: Plan, *, out: Path, device: str) -> Run:
+    """The training of a trial.
+
+    Args:
+        out: the study's folder.
+
+    Raises:
+        ValueError: settings that do not fit each other or the plan, all of them.
+    """
+    arm = trial.arm
+    settings = arm.settings | {f"network.{name}": value for name, value in arm.network.settings.items()}
+    return describe(
+        plan,
+        arm.method,
+        settings=settings,
+        network=arm.network.name,
+        recipe=recipe(study, arm.recipe, plan),
+        labels=labels(trial.budget.labels),
+        slices=trial.budget.slices,
+        slice_axis=study.slice_axis,
+        fold=trial.fold,
+        seed=trial.seed,
+        draw=trial.draw,
+        precision=precision_of(study.precision, device),
+        init=init(arm.pretraining, trial.fold, out),
+    )
+
+
+def recipe(study: Study, own: Training, plan: Plan) -> Recipe:
+    """What is asked of a run: the row's recipe over the study's, and the same rest for all unless as the papers."""
+    asked = _recipe(own).over(_recipe(study.recipe))
+    if not study.as_the_papers:
+        asked = asked.over(Recipe(labeled=plan.labeled, unlabeled=plan.unlabeled)).over(BASE)
+    return dataclasses.replace(asked, momentum=None) if asked.optimizer not in (None, "sgd") else asked
+
+
+def _recipe(training: Training) -> Recipe:
+    told = training.model_dump(exclude={"batch"})
+    labeled, _, unlabeled = (training.batch or "").partition("+")
+    return Recipe(**told, labeled=int(labeled) if labeled else None, unlabeled=int(unlabeled) if unlabeled else None)
+
+
+def labels(text: str) -> int | float | None:
+    """A budget of a study file, as `Splits.labeled` takes it."""
+    if text == "all":
+        return None
+    if text.endswith("%"):
+        return float(text[:-1]) / 100
+    return int(text) if text.isdigit() else float(text)
+
+
+def init(variant: Pretraining, fold: int, out: Path) -> str | None:
+    """What a run notes of where its first weights are from."""
+    if variant.init is not None:
+        return named(Path(variant.init))
+    return None if variant.method is None else str((out / PRETRAINED / pretrained_name(variant, fold)).resolve())
+
+
+def pretrained_name(variant: Pretraining, fold: int) -> str:
+    """The folder of a pre-training. On the study's own images each fold has its own, as they hold out others."""
+    return variant.label if variant.data else f"{variant.label}-f{fold}"

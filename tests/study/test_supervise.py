@@ -1,0 +1,94 @@
+"""Jobs in processes of their own: done, failed, tried again, stopped, held by another."""
+
+import json
+import threading
+import time
+
+import pytest
+from filelock import FileLock
+
+from halfmask.study.crew import local
+from halfmask.study.job import LOCK, Job, Need, read_job
+from halfmask.study.room import Room
+from halfmask.study.runner import carry_out
+from halfmask.study.supervise import supervise
+
+METHODS = ("methods", "supervised")
+"""A command that does little and succeeds."""
+
+
+@pytest.fixture
+def job(tmp_path):
+    def make(name, *commands, needs=()):
+        return Job(name, tmp_path, tmp_path / name, tuple(commands), needs, Need())
+
+    return make
+
+
+def test_a_job_leaves_its_commands_its_log_and_that_it_is_done(job, tmp_path):
+    made = job("fine", METHODS, ("methods", "mean_teacher"))
+    assert not made.is_done()
+    outcome = supervise(made, {}, tmp_path / "stop")
+    assert outcome.state == "done" and made.is_done() and read_job(made.folder).commands == made.commands
+    log = (made.folder / "log.txt").read_text()
+    assert log.count("$ halfmask methods") == 2
+    assert supervise(made, {}, tmp_path / "stop").seconds < 0.5  # nothing is repeated
+    assert (made.folder / "log.txt").read_text() == log
+    assert not job("fine", METHODS).is_done()  # other commands are another job
+    assert "mean_teacher" in job("fine", METHODS).differs()
+
+
+def test_a_user_s_mistake_is_told_and_not_tried_again(job, tmp_path):
+    made = job("wrong", METHODS, ("methods", "mean_techer"), ("methods", "fixmatch"))
+    outcome = supervise(made, {}, tmp_path / "stop")
+    assert outcome.state == "failed"
+    assert outcome.error == "no method is called 'mean_techer'; did you mean 'mean_teacher'?"
+    log = (made.folder / "log.txt").read_text()
+    assert log.count("mean_techer'") == 1 and "$ halfmask methods fixmatch" not in log
+
+
+def test_what_fails_for_no_fault_of_the_user_s_is_tried_once_more(job, tmp_path):
+    made = job("broken", ("train", "supervised"))  # options are lacking: click's own error, not ours
+    outcome = supervise(made, {}, tmp_path / "stop")
+    assert outcome.state == "failed" and outcome.error
+    assert (made.folder / "log.txt").read_text().count("$ halfmask train") == 2
+
+
+def test_a_job_that_another_process_holds_is_waited_for(job, tmp_path):
+    made = job("held", METHODS)
+    made.folder.mkdir()
+    lock, found = FileLock(made.folder / LOCK), []
+    thread = threading.Thread(target=lambda: found.append(supervise(made, {}, tmp_path / "stop")))
+    with lock:
+        thread.start()
+        time.sleep(3)
+        assert not found  # and when the other has done it, there is nothing left to do
+        made.mark_done(1.0)
+    thread.join(30)
+    assert found[0].state == "done" and "$ halfmask" not in (made.folder / "log.txt").read_text()
+
+
+def test_a_stop_ends_jobs_within_their_step(job, tmp_path):
+    made = job("long", *[METHODS] * 200)
+    threading.Timer(1.5, (tmp_path / "stop").touch).start()
+    began = time.monotonic()
+    assert supervise(made, {}, tmp_path / "stop").state == "stopped"
+    assert time.monotonic() - began < 20 and not made.is_done()
+
+
+def test_one_failure_takes_down_those_that_need_it_and_no_others(job, tmp_path):
+    jobs = [
+        job("prepared", METHODS),
+        job("lost", ("methods", "nonsense"), needs=("prepared",)),
+        job("doomed", METHODS, needs=("lost",)),
+        job("fine", METHODS, needs=("prepared",)),
+    ]
+    seen = []
+    with local(Room(2, 10)) as crew:
+        outcomes = carry_out(jobs, crew, tmp_path, watch=lambda outcomes, running: seen.append(set(running)))
+    assert {name: o.state for name, o in outcomes.items()} == {
+        "prepared": "done", "lost": "failed", "doomed": "failed", "fine": "done",
+    }  # fmt: skip
+    assert "'lost', which it needs, was not done" in outcomes["doomed"].error
+    assert seen[0] == {"prepared"} and {"lost", "fine"} in seen  # side by side, after what they need
+    assert json.loads((tmp_path / "fine" / "job.json").read_text())["commands"] == [list(METHODS)]
