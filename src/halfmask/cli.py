@@ -16,7 +16,7 @@ import typer
 
 from halfmask import __version__, verbs
 from halfmask.parent import end_with_parent
-from halfmask.training.interrupt import LAUNCHER
+from halfmask.training.interrupt import LAUNCHER, Stopped
 from halfmask.training.launch import SeveralProcesses, launch
 
 app = typer.Typer(
@@ -67,8 +67,8 @@ def _command(verb: Callable[..., Any]) -> Callable[..., Any]:
             result = _call(verb, bound, options)
         except KeyboardInterrupt as e:  # here, as typer would end any with 130 and without a word
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # all that is left is to say so
-            # of a training within the demo it would name --resume
-            said = str(e) if verb in (verbs.train, verbs.study) else ""
+            # what stops within the demo or a study at once would name --resume
+            said = str(e) if verb is verbs.train or (verb is verbs.study and isinstance(e, Stopped)) else ""
             print(said or f"stopped; give the same command {_AGAIN.get(verb, 'to begin anew')}", file=sys.stderr)
             raise typer.Exit(128 + getattr(e, "signal", signal.SIGINT)) from None
         if verb is verbs.check and any(fault.severity == "error" for fault in result):

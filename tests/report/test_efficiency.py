@@ -51,12 +51,21 @@ def test_the_break_even_is_dropped_where_the_baseline_reaches_it(study):
     assert 'class="even"' not in efficiency_plot("t", curves(study), STYLES, "labels", "a", beyond), "more than 24"
 
 
+def test_many_arms_stay_at_their_budgets(tmp_path):
+    many = read_study(study_folder(tmp_path / "many", {f"m{k}": [0.5, 0.6, 0.7] for k in range(12)}, seeds=(0,)))
+    styles = {arm: "s0 d0" for arm in many.arms}
+    at = places(efficiency_plot("t", curves(many), styles, "labels"))
+    assert max(at[f"m{k}, 3 labels"][0] for k in range(12)) - min(at[f"m{k}, 3 labels"][0] for k in range(12)) < 12
+
+
 def test_every_point_stands_in_the_table_too(study):
-    section = efficiency_section(study, STYLES)
+    section = efficiency_section(study, STYLES, {})
     for curve in curves(study):
         for point in curve.points:
             assert f"{point.mean:.3f} [{point.low:.3f}, {point.high:.3f}]" in section
             assert point.low < point.mean < point.high
+    assert 'class="even"' not in section, "nothing is shown at the smallest budget"
+    assert 'class="even"' in efficiency_section(study, STYLES, {("b & c", "3 labels"): True})
     assert "fitted to a" in section and math.isclose(curves(study)[0].points[0].x, 3)
 
 

@@ -10,7 +10,7 @@ from halfmask import verbs
 from halfmask.report.gather import gather
 from halfmask.report.page import page
 
-VOID = {"meta", "br", "img"}
+VOID = {"meta", "br", "wbr", "img"}
 
 
 class Reader(html.parser.HTMLParser):

@@ -4,6 +4,7 @@ import html
 import itertools
 import json
 import re
+from types import SimpleNamespace
 
 import nibabel
 import numpy as np
@@ -13,6 +14,7 @@ from study_folders import study_folder
 from test_page import Reader
 
 from halfmask.evaluation import note
+from halfmask.report import sealed
 from halfmask.report.disagreement import widest
 from halfmask.report.sealed import seen_labels
 from halfmask.report.study import read_study
@@ -52,7 +54,7 @@ def test_it_says_what_was_found_and_what_was_not(made):
     assert made.summary.startswith("fix<b>match beats supervised by ")
     assert "8 of 24 runs have no figures" in made.summary
     for part in ("Does it help?", "Sealed test", "Measured on the 16 cases of 8 patients of the test part, sealed",
-                 "Looked up in the 16 runs below: none had the label", "failed: out of <memory>",
+                 "Looked up in 16 runs: none had a label", "failed: out of <memory>",
                  "its method does not exist in this version", "Label efficiency", "0123456789abcdef", "recipe:",
                  "16 runs took 16 min 0 s together"):  # fmt: skip
         assert part in told, part
@@ -106,6 +108,36 @@ def test_no_baseline_compares_the_best_with_the_next(tmp_path):
     assert "Against" not in re.findall(r"<h2[^>]*>(.*?)<", made.html)
 
 
+def test_times_are_of_runs_that_are_done_and_budgets_stand_in_order(tmp_path):
+    folder = study_folder(tmp_path, {"a": [0.5, 0.6, 0.7], "b": [None, 0.7, None]}, seeds=(0,))
+    manifest = json.loads((folder / "study.json").read_text())
+    manifest["runs"].reverse()
+    manifest["runs"][0]["seconds"] = 5000.0  # of a run that was stopped
+    (folder / "study.json").write_text(json.dumps(manifest))
+    told = text_of(study_page(folder))
+    assert "3 labels; 12 labels 2 still waiting" in told
+    assert "4 runs took 4 min 0 s together" in told and "Pre-training Steps" not in told
+
+
+def test_each_pretraining_has_its_time(tmp_path):
+    folder = study_folder(tmp_path, {"a": [0.5]}, budgets={"x": 3}, seeds=(0,))
+    (folder / "pretrained" / "moco_v2").mkdir(parents=True)
+    (folder / "pretrained" / "moco_v2" / "result.json").write_text('{"seconds": 7300, "steps": 50}')
+    assert re.search(r"moco_ ?v2 50 2 h 1 min", text_of(study_page(folder)))
+
+
+def test_box_plots_of_all_budgets_have_one_scale(made):
+    plots = re.findall(r"<svg[^>]*><title>Dice, .*?</svg>", made.html, re.S)
+    ticks = [re.findall(r'<text x="[\d.]+" y="[\d.]+" class="tick [a-z]+">([\d.]+)<', plot) for plot in plots]
+    assert len(ticks) == 3 and ticks[0] == ticks[1] == ticks[2]
+
+
+def test_spread_with_one_source_is_left_out(tmp_path, made):
+    assert "Spread over patients" in made.html
+    one = study_page(study_folder(tmp_path, {"a": [0.5], "b": [0.6]}, budgets={"x": 3}, seeds=(0,)))
+    assert "Spread over" not in one.html
+
+
 def test_smoke_cross_validation_and_slices(tmp_path):
     budgets = {"10 % of slices": 3, "50 % of slices": 3}
     folder = study_folder(tmp_path, {"a": [0.5, 0.6], "b": [0.6, 0.7]}, budgets=budgets, smoke=True, measured_on="fold")
@@ -126,6 +158,15 @@ def test_a_label_that_was_trained_on_and_measured_is_found(tmp_path):
     result.write_text(json.dumps({**json.loads(result.read_text()), "labeled": ["p1c0", "z"]}))
     assert seen_labels(study) == ({"a-x-0": ["p1c0"]}, 1)
     assert "its figures are not those of a sealed test" in text_of(study_page(folder))
+
+
+def test_so_is_another_scan_of_a_measured_patient(tmp_path, monkeypatch):
+    folder = study_folder(tmp_path, {"a": [0.5]}, budgets={"x": 3}, seeds=(0,))
+    result = folder / "runs" / "a-x-0" / "result.json"
+    result.write_text(json.dumps({**json.loads(result.read_text()), "labeled": ["p1c9", "z"]}))
+    groups = {"p1c9": "p1", "z": "p99"}
+    monkeypatch.setattr(sealed, "Store", lambda path: SimpleNamespace(splits=SimpleNamespace(groups=groups)))
+    assert seen_labels(read_study(folder)) == ({"a-x-0": ["p1c9"]}, 1)
 
 
 def test_pictures_are_of_the_cases_where_arms_differ(tmp_path):

@@ -50,6 +50,12 @@ def test_what_was_not_run_is_said_with_the_reason(folder):
     assert "2 runs behind each cell" in text
 
 
+def test_arms_that_lack_figures_for_one_reason_share_it(tmp_path):
+    text = study_tables(study_folder(tmp_path, {"s": [0.5, None], "x": [None] * 2}, budgets={"1": 1, "3": 3}))
+    assert "Not run: s, x: still waiting." in text["table.md"] and "Not run: s, x: still waiting." in text["table.tex"]
+    assert r"\label{tab:made-up-dice}" in text["table.tex"]
+
+
 def test_latex_holds_together(folder):
     text = study_tables(folder)["table.tex"]
     assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 2
@@ -83,7 +89,8 @@ def test_undefined_figures_are_counted_and_left_out(tmp_path):
     found = cells(read_study(folder), "hd95")["x", "3 labels"]
     assert found.undefined == 1 and len(found.values) == 8
     assert found.values["p0"] == pytest.approx(table[(table["arm"] == "x") & (table["case"] == "p0c1")]["hd95"].mean())
-    assert "(1 undefined)" in study_tables(folder)["table.md"]
+    text = study_tables(folder)["table.md"]
+    assert "(1 undefined)" in text and "a distance is undefined" in text.split("HD95 (mm)")[1]
 
 
 @pytest.mark.parametrize("structure", [None, "rim"])

@@ -8,6 +8,7 @@ from halfmask import verbs
 from halfmask.data.store import Store
 from halfmask.report.gather import gather
 from halfmask.report.page import page
+from halfmask.study.alone import alone
 from halfmask.study.choice import _view, candidates_of
 
 
@@ -32,9 +33,17 @@ def test_it_trains_the_winner_and_says_by_how_much(store, tmp_path, capsys):
     words = json.loads(next(tmp_path.glob("run/search/runs/fixmatch*/job.json")).read_text())["commands"][0]
     assert words[words.index("--batch") + 1] == "2+3"  # as the user wants it, also where supervised reads none
 
+    again = {**options, "labels": "2", "resume": True}
+    with pytest.raises(ValueError, match=r"holds runs of another study(.|\n)*other splits"):  # of three labels
+        verbs.train("auto", store.path, out=tmp_path / "run", validations=0, device="cpu", **again)
+    with alone(tmp_path / "run" / "search"), pytest.raises(ValueError, match="another process works"):
+        verbs.train("auto", store.path, out=tmp_path / "run", device="cpu", **{**options, "resume": True})
+
 
 def test_a_search_sees_the_given_labels_alone(store, tmp_path):
     labeled = store.splits.labeled(fold=0, draw=0, budget=3)
+    (tmp_path / "view").mkdir()
+    (tmp_path / "view" / "cases").symlink_to(tmp_path / "where the store was")
     view = _view(store, tmp_path / "view", labeled, 0)
     assert isinstance(view, Store) and not set(store.splits.folds[0]) & set(view.stored)
     held = [case for part in view.splits.folds for case in part]
@@ -44,6 +53,7 @@ def test_a_search_sees_the_given_labels_alone(store, tmp_path):
         pool = view.splits.pool(view.stored, known, fold=fold)
         assert set(known) == set(labeled) - set(part) and not set(part) & set(pool)
         assert set(pool) == set(store.splits.pool(store.stored, labeled, fold=0))
+    assert view.case(labeled[0]).label is not None
 
 
 @pytest.mark.parametrize(

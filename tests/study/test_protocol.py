@@ -5,7 +5,9 @@ import textwrap
 import pytest
 
 from halfmask.study.grid import arms, budgets, trials
+from halfmask.study.jobs import Place, pretrainings, shared
 from halfmask.study.protocol import read_study
+from halfmask.study.runs import pretrained_name
 
 
 def study(tmp_path, text):
@@ -70,11 +72,147 @@ def test_all_faults_come_at_once_with_the_nearest_known_key(tmp_path):
             "has 2 figures, there are 1 budgets",
         ),
         ("- a list", "expected keys"),
-        ("a: [", "no YAML"),
+        ("", "expected keys such as name, methods and labels, got an empty file"),
+        ("name: a\nmethods: [", "no YAML: line 2"),
+        ("name: a\nmethods: &a\n  supervised: *a", "an alias (*name) stands within what it repeats"),
+        ("name: a\nmethods: {[supervised]: }", "line 2: a key is a name"),
+        (
+            "name: a\nmethods: [supervised]",
+            "methods = ['supervised'] should be names with values, such as {supervised: ",
+        ),
+        (
+            "name: a\nmethods: {ours: fixmatch}",
+            "methods.ours = 'fixmatch' should be names with values, such as {method:",
+        ),
+        ("name: a\nmethods: {ours: {method: }}", "methods: 'ours': method = None should be a name"),
+        ("name: a\nmethods: {supervised: }\nlabels: 3", "labels = 3 should be a list such as [1, 3, 10%, all]"),
+        ("name: a\nmethods: {supervised: }\nlabels: []", "labels = [] should name at least one"),
+        ("name: a\nmethods: {supervised: }\nlabels:", "labels is empty; it should be a list"),
+        ("name: a\nmethods: {supervised: }\nlabels: [0]", "labels.0 = 0 should be a count such as 3"),
+        ("name: a\nmethods: {supervised: }\nlabels: [10%, 0.1]", "labels: '10%' is given twice"),
+        ("name: a\nmethods: {supervised: }\nslices: [20]", "slices.0 = 20 should be a share of the slices such as 20%"),
+        ("name: a\nmethods: {supervised: }\nseeds: 3", "seeds = 3 should be a list such as [0, 1, 2]"),
+        ("name: a\nmethods: {supervised: }\nseeds: [yes]", "seeds = [True] has a truth (true, yes, on)"),
+        ("name: a\nmethods: {supervised: }\nprepare: {group: '(', spacing: 1}", "prepare.group = '(' is no regular"),
+        ("name: a\nmethods: {supervised: }\nplan: {patch: large}", "plan.patch = 'large' should be a valid list"),
+        ("name: a\nmethods: {supervised: {labels: []}}", "labels = [] should be a list of some of the study's labels"),
+        ("name: a\nmethods: {supervised: {networks: [unet]}}", "the study has no networks 'unet'"),
+        ("name: a\nmethods: {'+': {method: supervised}}", "'+' has no letter and no digit"),
+        ("name: a\nmethods: {" + 300 * "a" + ": {method: supervised}}", "too long a label"),
+        ("name: a\nmethods: {supervised: }\npretraining: {fixmatch: }", "'fixmatch' segments; it pre-trains nothing"),
+        ("name: a\nmethods: {supervised: }\npretraining: {x: {prepare: {dims: 2}}}", "write data: true too"),
+        (
+            "name: a\nmethods: {supervised: }\npretraining: {A b: {init: 'hub:resnet34'}, a-b: {init: 'hub:resnet34'}}",
+            "two variants of pretraining would be called 'a-b'",
+        ),
+        (
+            "name: a\nmethods: {supervised: }\npretraining: {x: {init: weights.pt}}",
+            "study.yaml: pretraining: 'x': no file",
+        ),
+        (
+            "name: a\nmethods: {supervised: }\nreported: {source: b, rows: {supervised: [69.5]}}",
+            "dice is from 0 to 1 here, got 69.5; write 69.5 % as 0.695",
+        ),
+        (
+            "name: a\nmethods: {supervised: }\nreported: {source: b, metric: dise, rows: {supervised: [1]}}",
+            "did you mean 'dice'?",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(tmp_path, text, said):
     assert said in faults(tmp_path, text)
+
+
+def test_a_key_given_twice_is_told_with_its_lines(tmp_path):
+    told = faults(
+        tmp_path,
+        """\
+        name: a
+        seeds: [0]
+        methods:
+          supervised:
+          entropy: {method: fixmatch, weight: 1, 'weight': 2}
+          supervised: {recipe: {rate: 1}}
+        seeds: [1]
+        """,
+    )
+    assert "line 5: the key 'weight' is given twice, in line 5 before" in told
+    assert "line 6: the key 'supervised' is given twice, in line 4 before" in told
+    assert "line 7: the key 'seeds' is given twice, in line 2 before" in told
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"the study file .*none\.yaml cannot be read: No such file"):
+        read_study(tmp_path / "none.yaml")
+    (tmp_path / "latin.yaml").write_bytes("name: für alle".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"latin\.yaml is no text in UTF-8"):
+        read_study(tmp_path / "latin.yaml")
+
+
+def test_one_faulty_row_hides_no_other_and_is_no_reason_to_blame_what_names_it(tmp_path):
+    told = faults(
+        tmp_path,
+        """
+        name: a
+        methods: {supervised: 3, fixmatch: {treshold: 1}}
+        networks: {unet: {widht: 8}, big: [unet]}
+        labels: 7
+        baseline: supervised
+        reported: {source: b, rows: {supervised: [0.5, 0.6]}}
+        """,
+    )
+    assert len(told.splitlines()) == 5 and "no arm" not in told and "budgets" not in told
+    assert "did you mean 'threshold'?" in told and "did you mean 'width'?" in told
+
+
+def test_numbers_as_people_write_them(tmp_path):
+    read = study(
+        tmp_path,
+        """
+        name: 2026
+        methods: {7: {method: fixmatch, threshold: 9e-1}, 2020-01-01: {method: supervised, labels: [0.1]}}
+        labels: [' 10 %', 3]
+        recipe: {steps: 1e4, rate: 1e-4, batch: 2 + 2}
+        prepare: {spacing: [10, 2.5, 2.5]}
+        precision: 32
+        baseline: 7
+        """,
+    )
+    assert (read.name, read.recipe.steps, read.recipe.rate, read.recipe.batch) == ("2026", 10_000, 1e-4, "2+2")
+    assert (read.prepare.spacing, read.precision, read.labels) == ("10,2.5,2.5", "32", ["10%", "3"])
+    first, second = arms(read)
+    assert (first.title, first.settings["threshold"], read.baseline) == ("7", 0.9, "7")
+    assert (second.title, second.labels) == ("2020-01-01", ("10%",))  # in whichever spelling
+
+
+def test_weights_lie_beside_the_study_file_or_in_the_hub(tmp_path):
+    (tmp_path / "weights.pt").touch()
+    text = "name: a\nmethods: {supervised: }\npretraining: {file: {init: weights.pt}, hub: {init: 'hub:resnet35'}}"
+    file, hub = arms(study(tmp_path, text))
+    assert (file.pretraining.init, file.missing) == (str(tmp_path / "weights.pt"), "")
+    assert "no weights 'hub:resnet35' (did you mean 'hub:resnet34'?)" in hub.missing
+
+
+def test_pretraining_is_of_the_network_that_goes_on_with_it(tmp_path):
+    text = """
+        name: a
+        methods: {supervised: , fixmatch: }
+        networks: {unet: , Big/Net: {network: unet, width: 64}}
+        pretraining: {own: {method: telepathy, layers: 2}}
+    """
+    read = study(tmp_path, text)
+    users = shared(trials(read, [0, 1]))
+    assert list(users) == ["own-unet-f0", "own-big-net-f0", "own-unet-f1", "own-big-net-f1"]
+    words = pretrainings(users, read, Place(tmp_path, tmp_path))[3].commands[0]
+    assert words[:3] == ("pretrain", "telepathy", "store")
+    options = " ".join(words)
+    assert "--fold 1 --network unet --set layers=2 --set network.width=64" in options
+
+
+def test_names_that_lead_out_of_the_folder_stay_in_it(tmp_path):
+    read = study(tmp_path, "name: a\nmethods: {../x: {method: supervised}}\npretraining: {../../y/z: {method: m}}")
+    (trial,) = trials(read, [0])
+    assert "/" not in trial.name and "/" not in pretrained_name(trial.arm, 0)
 
 
 def test_rows_columns_and_runs(tmp_path):

@@ -1,6 +1,7 @@
 """How many jobs fit beside each other."""
 
 import pytest
+import torch
 
 from halfmask.study.job import Need
 from halfmask.study.room import Room, this_room
@@ -17,7 +18,7 @@ def taken(room, needs):
         (Room(8, 100), Need(1, 1.0), 8),  # as many as cores
         (Room(8, 10), Need(1, 4.0), 2),  # as memory lets
         (Room(8, 2), Need(1, 4.0), 1),  # one may still get through
-        (Room(16, 100, {0: 24, 1: 24}), Need(1, 1.0, 10.0), 4),  # two on each GPU
+        (Room(16, 100, {"0": 24, "1": 24}), Need(1, 1.0, 10.0), 4),  # two on each GPU
         (Room(8, 100, parallel=3), Need(1, 1.0), 3),
     ],
 )
@@ -34,13 +35,13 @@ def test_jobs_wait_for_memory_and_begin_when_it_is_free():
 
 
 def test_small_jobs_share_a_gpu_and_each_knows_which():
-    room = Room(16, 100, {2: 24, 5: 24})
+    room = Room(16, 100, {"2": 24, "5": 24})
     seen = taken(room, [Need(1, 1, 10)] * 5)
     assert [told and told["CUDA_VISIBLE_DEVICES"] for told in seen] == ["2", "5", "2", "5", None]
 
 
 def test_a_job_that_asks_for_more_than_there_is_runs_alone():
-    room = Room(4, 8, {0: 10})
+    room = Room(4, 8, {"0": 10})
     large = Need(1, 50, 40)
     assert room.take("large", large) == {"CUDA_VISIBLE_DEVICES": "0"}
     assert room.take("small", Need(1, 1, 1)) is None
@@ -52,3 +53,20 @@ def test_a_job_that_asks_for_more_than_there_is_runs_alone():
 def test_this_computer_has_room():
     room = this_room(parallel=None, device="cpu")
     assert room.cores >= 1 and room.memory > 0 and not room.gpus
+
+
+@pytest.mark.parametrize(
+    ("seen", "names"), [(None, ["0", "1"]), ("3,5", ["3", "5"]), ("GPU-8932f937,MIG-7d", ["GPU-8932f937", "MIG-7d"])]
+)
+def test_gpus_are_called_as_the_environment_calls_them(monkeypatch, seen, names):
+    """On clusters they have no numbers, and number 0 may be someone else's."""
+    if seen is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", seen)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda n: (10 * 2**30, 16 * 2**30))
+    room = this_room(parallel=None, device="auto")
+    assert room.gpus == dict.fromkeys(names, pytest.approx(6.0))
+    assert [told and told["CUDA_VISIBLE_DEVICES"] for told in taken(room, [Need(1, 0, 5.0)] * 2)] == names

@@ -3,15 +3,18 @@
 import json
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 from filelock import FileLock
 
+from halfmask.study.alone import alone
 from halfmask.study.crew import local
 from halfmask.study.job import LOCK, Job, Need, read_job
 from halfmask.study.room import Room
 from halfmask.study.runner import carry_out
 from halfmask.study.supervise import supervise
+from halfmask.training.interrupt import Stopped
 
 METHODS = ("methods", "supervised")
 """A command that does little and succeeds."""
@@ -92,3 +95,60 @@ def test_one_failure_takes_down_those_that_need_it_and_no_others(job, tmp_path):
     assert "'lost', which it needs, was not done" in outcomes["doomed"].error
     assert seen[0] == {"prepared"} and {"lost", "fine"} in seen  # side by side, after what they need
     assert json.loads((tmp_path / "fine" / "job.json").read_text())["commands"] == [list(METHODS)]
+
+
+def test_a_stop_from_elsewhere_is_no_success(job, tmp_path):
+    jobs = [job("long", *[METHODS] * 200), job("next", METHODS)]
+    threading.Timer(1.5, (tmp_path / "stop").touch).start()
+    with local(Room(1, 10)) as crew, pytest.raises(Stopped, match="stopped with 2 of 2 left"):
+        carry_out(jobs, crew, tmp_path)
+    assert not (tmp_path / "next").exists()
+
+
+def test_an_error_here_leaves_no_job_to_itself(job, tmp_path):
+    """As of a full disk when the manifest is written: what runs would go on for hours, unseen."""
+
+    def full(outcomes, running):
+        if (tmp_path / "long" / "log.txt").exists():
+            raise OSError(28, "No space left on device")
+
+    began = time.monotonic()
+    with pytest.raises(OSError, match="No space left"), local(Room(1, 10)) as crew:
+        carry_out([job("long", *[METHODS] * 20000)], crew, tmp_path, watch=full)
+    assert time.monotonic() - began < 30
+
+
+def test_what_was_done_before_keeps_its_time(job, tmp_path):
+    made = job("fine", METHODS)
+    made.mark_done(12.34)
+    with local(Room(1, 10)) as crew:
+        assert carry_out([made], crew, tmp_path)["fine"].seconds == 12.3
+
+
+def test_a_job_from_other_data_is_another_job(job, tmp_path):
+    """The same commands on a store with other splits: neither is it done, nor may it go on in that folder."""
+    made = replace(job("fine", METHODS), given="one")
+    assert supervise(made, {}, tmp_path / "stop").state == "done" and made.is_done() and not made.differs()
+    other = replace(made, given="two")
+    assert not other.is_done() and "other splits" in other.differs()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"commands": 5}', '{"commands": [5]}', '{"seconds": "x"}'])
+def test_broken_notes_are_as_none(job, text):
+    made = job("broken", METHODS)
+    made.folder.mkdir()
+    for name in ("job.json", "done.json"):
+        (made.folder / name).write_text(text)
+    assert not made.is_done() and made.differs() == "" and made.seconds() == 0.0
+
+
+def test_two_studies_in_one_folder_exclude_each_other(tmp_path):
+    with alone(tmp_path / "out"):
+        (tmp_path / "out" / "stop").touch()
+        with pytest.raises(ValueError, match="another process works on the study"), alone(tmp_path / "out"):
+            pass
+        assert (tmp_path / "out" / "stop").exists()  # the word is for the first
+    with alone(tmp_path / "out"):
+        assert not (tmp_path / "out" / "stop").exists()
+    with pytest.raises(ValueError, match="is not a folder"), alone(tmp_path / "out" / ".lock"):
+        pass

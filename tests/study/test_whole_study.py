@@ -2,7 +2,7 @@
 
 import json
 import os
-import signal
+import shutil
 import subprocess
 import sys
 import time
@@ -35,11 +35,13 @@ def halfway(tmp_path_factory):
     with open(folder / "log", "w") as log:
         process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
         until = time.monotonic() + 200
-        while not list(folder.glob("out/runs/*/done.json")):
-            assert process.poll() is None and time.monotonic() < until, (folder / "log").read_text()
-            time.sleep(0.05)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        try:
+            while not list(folder.glob("out/runs/*/done.json")):
+                assert process.poll() is None and time.monotonic() < until, (folder / "log").read_text()
+                time.sleep(0.05)
+        finally:
+            process.kill()
+            process.wait()
     return folder
 
 
@@ -54,10 +56,17 @@ def test_killed_it_goes_on_and_repeats_nothing_and_one_failure_stops_no_other(ha
     states = {(run["arm"], run["state"]) for run in told["runs"]}
     assert states == {("supervised", "done"), ("fixmatch", "done"), ("wild", "failed"), ("unborn", "missing")}
     assert (told["baseline"], told["smoke"], told["measured_on"]) == ("supervised", True, "test")
+    took = {run["name"]: run["seconds"] for run in told["runs"] if run["state"] == "done"}
+    assert all(took.values())  # also of what was done before the kill
+    good, lost = out / "runs" / "supervised-1-label-f0-s0" / "masks", out / "runs" / "supervised-2-labels-f0-s0"
+    shutil.copytree(good, out / "runs" / "wild-1-label-f0-s0" / "masks")  # as of another run, when this one was good
+    (lost / "masks" / "metrics.csv").write_text("cut of")
+    (out / "costs.json").write_text("{broken")
     capfd.readouterr()
     with pytest.raises(ValueError, match="2 of 6 runs failed"):  # only they are tried again
         verbs.study(halfway / "study.yaml", out=out, smoke=True)
-    assert "fixmatch" not in capfd.readouterr().err
+    told = capfd.readouterr().err
+    assert "fixmatch" not in told and "supervised-2-labels-f0-s0: done" in told  # it was measured again
 
 
 def test_the_table_holds_what_the_runs_measured(halfway):
@@ -74,6 +83,19 @@ def test_another_study_in_its_folder_is_refused(halfway):
     (halfway / "other.yaml").write_text(STUDY.replace("0.005", "0.006"))
     with pytest.raises(ValueError, match=r"holds runs of another study(.|\n)*rate 0.005 then, --rate 0.006 now"):
         verbs.study(halfway / "other.yaml", out=halfway / "out", smoke=True)
+
+
+def test_the_same_study_on_other_data_is_refused_in_its_folder(halfway, cohort):
+    with pytest.raises(ValueError, match=r"holds a store of another study(.|\n)*cohort then"):  # after --smoke
+        verbs.study(halfway / "study.yaml", out=halfway / "out", data=cohort, skip_missing=True)
+    splits = halfway / "out" / "store" / "splits.yaml"
+    before = splits.read_text()
+    first = next(line for line in before.splitlines() if line.startswith("  - ["))
+    names = first.removeprefix("  - [").removesuffix("]").split(", ")
+    splits.write_text(before.replace(first, f"  - [{', '.join(names[1:])}]", 1))
+    with pytest.raises(ValueError, match=r"holds runs of another study(.|\n)*supervised-1-label(.|\n)*other splits"):
+        verbs.study(halfway / "study.yaml", out=halfway / "out", smoke=True)
+    splits.write_text(before)
 
 
 def test_it_is_refused_before_it_begins(tmp_path, cohort):

@@ -45,6 +45,7 @@ def box_plot(
     styles: Sequence[str],
     bounds: tuple[float | None, float | None] = (None, None),
     unit: str = "",
+    reach: tuple[float, float] | None = None,
 ) -> Markup:
     """A plot of one metric of one structure.
 
@@ -53,13 +54,14 @@ def box_plot(
         series: the figures of each run, by case; NaN is left out and counted.
         styles: classes of the style sheet, one a run.
         bounds: what the figures can reach at most: the scale goes no further.
+        reach: the lowest and the highest figure of all plots that share a scale; of this one unless given.
     """
     finite = {name: values.dropna() for name, values in series.items()}
     shown = np.concatenate([values.to_numpy(float) for values in finite.values()])
     height = TOP + ROW * len(series) + 22
     if not len(shown):
         return tag("p", f"{title}: undefined for every case.", class_="note")
-    scale = scale_for(float(shown.min()), float(shown.max()), LEFT, WIDTH - RIGHT)
+    scale = scale_for(*(reach or (float(shown.min()), float(shown.max()))), LEFT, WIDTH - RIGHT)
     low, high = (s if b is None else max(min(s, b), b) if n == 0 else min(s, b)
                  for n, (s, b) in enumerate(zip((scale.low, scale.high), bounds, strict=True)))  # fmt: skip
     scale = Scale(low, high, LEFT, WIDTH - RIGHT)

@@ -10,32 +10,41 @@ import numpy as np
 from halfmask.evaluation.statistics.break_even import BreakEven, break_even
 from halfmask.evaluation.statistics.learning import Axis, LearningCurve, Point, learning_curve
 from halfmask.report.document import scrolled
-from halfmask.report.markup import Markup, join, tag
+from halfmask.report.markup import Markup, breakable, join, tag
 from halfmask.report.scale import WIDTH, Scale, scale_for, tick_label
 from halfmask.report.study import Study
 
 LEFT, RIGHT, TOP, PLOT = 44.0, 14.0, 10.0, 210.0
 DODGE = 2.5
 """Between the bars of arms at one budget, so that none hides another."""
+SPREAD = 12.0
+"""Of all of them at most, so that each stays at its budget."""
 AXES: dict[Axis, str] = {"labels": "number of labels", "slices": "share of slices labeled"}
 
 
-def efficiency_section(study: Study, styles: Mapping[str, str]) -> Markup | None:
-    """A plot by labels, and one by slices, where there are at least two budgets of the kind; and their figures."""
+def efficiency_section(
+    study: Study, styles: Mapping[str, str], proven: Mapping[tuple[str, str], bool]
+) -> Markup | None:
+    """A plot by labels, and one by slices, where there are at least two budgets of the kind; and their figures.
+
+    Args:
+        proven: by arm and budget, whether the difference from the baseline is more than chance explains.
+    """
     parts = []
     for by in AXES:
         curves = [c for arm in study.measured() if (c := learning_curve(study.table, arm=arm, by=by)) is not None]
         if any(len(curve.points) > 1 for curve in curves):
-            even = _break_even(study, curves, by)
+            even = _break_even(study, curves, by, proven)
             plot = efficiency_plot(f"Mean Dice over the {AXES[by]}", curves, styles, by, study.baseline, even)
-            parts += [tag("figure", tag("figcaption", f"Dice over the {AXES[by]}"), plot), _figures(curves, by)]
+            key = tag("ul", [_key(curve.arm, styles[curve.arm]) for curve in curves], class_="key")
+            parts += [tag("figure", tag("figcaption", f"Dice over the {AXES[by]}"), plot, key), _figures(curves, by)]
     if not parts:
         return None
     told = f"Points are means over {study.unit}s, bars their 95 % bootstrap intervals; the axis is logarithmic."
     if study.baseline is not None:
         told += f" The thin line and its band are the curve fitted to {study.baseline}"
         told += (
-            "; dotted, how many of its labels equal the best arm at the smallest budget."
+            "; dotted, how many of its labels equal the best arm that is shown to beat it at the smallest budget."
             if any('class="even"' in part for part in parts)
             else "."
         )
@@ -54,36 +63,40 @@ def efficiency_plot(
     points = [point for curve in curves for point in curve.points]
     fits = [curve for curve in curves if curve.arm == baseline and curve.law is not None]
     places = sorted({point.x for point in points})
-    inside = even is not None and even.fewest < even.equal < even.most  # no curve is believed further out
-    ends = [*places, *([even.equal] if even is not None and inside else [])]
+    mark = even if even is not None and even.found else None
+    ends = [*places, *([mark.equal] if mark is not None else [])]
     x = Scale(math.log(min(ends)) - 0.12, math.log(max(ends)) + 0.12, LEFT, WIDTH - RIGHT)
     shown = [value for point in points for value in (point.mean, point.low, point.high) if not math.isnan(value)]
     y = scale_for(min(shown), max(shown), TOP + PLOT, TOP)
     y = Scale(max(0.0, y.low), min(1.0, y.high), y.start, y.stop)
     drawn = [_fit(curve, x, y, styles[curve.arm], max(ends)) for curve in fits]
-    drawn += [_line(curve, x, y, styles[curve.arm], DODGE * (n - (len(curves) - 1) / 2))
+    apart = min(DODGE, SPREAD / len(curves))
+    drawn += [_line(curve, x, y, styles[curve.arm], apart * (n - (len(curves) - 1) / 2))
               for n, curve in enumerate(curves)]  # fmt: skip
-    if even is not None and inside:
-        drawn.append(_mark(even, curves, x, y, by))
-    key = [_key(curve.arm, styles[curve.arm], TOP + PLOT + 50 + 17 * n) for n, curve in enumerate(curves)]
+    if mark is not None:
+        drawn.append(_mark(mark, curves, x, y, by))
     told = "; ".join(f"{c.arm}: " + ", ".join(f"{p.mean:.3f} at {p.x:g}" for p in c.points) for c in curves)
     return tag(
-        "svg", tag("title", title), tag("desc", f"{told}."), _ground(x, y, places, by), drawn, key,
-        viewBox=f"0 0 {WIDTH:g} {TOP + PLOT + 46 + 17 * len(curves):g}", role="img", class_="plot wide",
+        "svg", tag("title", title), tag("desc", f"{told}."), _ground(x, y, places, by), drawn,
+        viewBox=f"0 0 {WIDTH:g} {TOP + PLOT + 40:g}", role="img", class_="plot wide",
     )  # fmt: skip
 
 
-def _break_even(study: Study, curves: Sequence[LearningCurve], by: Axis) -> BreakEven | None:
-    """Of the best arm at the smallest budget, if that is not the baseline."""
+def _break_even(
+    study: Study, curves: Sequence[LearningCurve], by: Axis, proven: Mapping[tuple[str, str], bool]
+) -> BreakEven | None:
+    """Of the best arm at the smallest budget that is shown to beat the baseline there."""
     baseline = next((c for c in curves if c.arm == study.baseline), None)
     if baseline is None or baseline.law is None:
         return None
     first = baseline.points[0]
-    at_first = [(p.mean, c.arm) for c in curves for p in c.points if p.budget == first.budget]
-    mean, arm = max(at_first)
-    if arm == baseline.arm or mean <= first.mean:
+    better = [
+        (p.mean, c.arm) for c in curves for p in c.points
+        if p.budget == first.budget and p.mean > first.mean and proven.get((c.arm, p.budget))
+    ]  # fmt: skip
+    if not better:
         return None
-    return break_even(study.table, arm=arm, baseline=baseline.arm, budget=first.budget, by=by)
+    return break_even(study.table, arm=max(better)[1], baseline=baseline.arm, budget=first.budget, by=by)
 
 
 def _line(curve: LearningCurve, x: Scale, y: Scale, style: str, shift: float) -> Markup:
@@ -123,9 +136,9 @@ def _mark(even: BreakEven, curves: Sequence[LearningCurve], x: Scale, y: Scale, 
     )  # fmt: skip
 
 
-def _key(name: str, style: str, y: float) -> Markup:
-    return tag("g", tag("path", d=f"M{LEFT} {y - 4}h28", class_="line"), tag("text", name, x=LEFT + 36, y=y,
-               class_="label"), class_=style)  # fmt: skip
+def _key(name: str, style: str) -> Markup:
+    line = tag("svg", tag("path", d="M0 6h28", class_="line"), viewBox="0 0 28 12", aria_hidden="true")
+    return tag("li", line, name, class_=style)
 
 
 def _ground(x: Scale, y: Scale, places: Sequence[float], by: Axis) -> Markup:
@@ -144,10 +157,9 @@ def _figures(curves: Sequence[LearningCurve], by: Axis) -> Markup:
     """The same in numbers, for those who do not see the plot."""
     places = sorted({point.x for curve in curves for point in curve.points})
     head = tag("tr", tag("th", "Method", scope="col"),
-               [tag("th", f"{_place(p, by)} {'labels' if by == 'labels' else 'of slices'}", scope="col")
-                for p in places])  # fmt: skip
+               [tag("th", f"{_place(p, by)} {_noun(p, by)}", scope="col") for p in places])  # fmt: skip
     rows = [
-        tag("tr", tag("th", curve.arm, scope="row"),
+        tag("tr", tag("th", breakable(curve.arm), scope="row"),
             [tag("td", _interval(next((q for q in curve.points if q.x == p), None))) for p in places])
         for curve in curves
     ]  # fmt: skip
@@ -159,6 +171,10 @@ def _figures(curves: Sequence[LearningCurve], by: Axis) -> Markup:
 
 def _place(value: float, by: Axis) -> str:
     return f"{100 * value:.3g} %" if by == "slices" else f"{value:.3g}"
+
+
+def _noun(value: float, by: Axis) -> str:
+    return "of slices" if by == "slices" else "label" if value == 1 else "labels"
 
 
 def _whole(value: float, by: Axis) -> str:

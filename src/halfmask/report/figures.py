@@ -46,7 +46,10 @@ def figures_section(entries: Sequence[Entry]) -> Markup:
     main, rest = [m for m in MAIN if m in metrics], [m for m in metrics if m not in MAIN]
     mark = bool(shared) and len(measured) > 1
     stars = " ★ and bold mark the best of each column." if mark else ""
-    undefined = " Distances are undefined where one of two masks is empty; such cases are counted, not averaged."
+    undefined = (
+        " Distances are undefined where one of two masks is empty; such cases are counted, not averaged, and a run "
+        "that has more of them than another is not marked before it."
+    )
     parts = [tag("p", told + stars + (undefined if any((s["undefined"] > 0).any() for s in sums.values()) else ""))]
     parts.append(_table("Main metrics", sums, main, mark=mark))
     if rest:

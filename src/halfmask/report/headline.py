@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from halfmask.evaluation.statistics.break_even import break_even, next_labels
+from halfmask.evaluation.statistics.chance import least_p
 from halfmask.evaluation.statistics.learning import Axis, learning_curve
-from halfmask.evaluation.statistics.paired import Difference, corrected, difference
+from halfmask.evaluation.statistics.paired import CHANCE, Difference, corrected, difference
 from halfmask.evaluation.statistics.sentence import (
     break_even_sentence,
     caveats,
@@ -22,15 +23,21 @@ from halfmask.report.verdict import count
 
 @dataclass(frozen=True)
 class Headline:
-    """Whole sentences: the differences at each budget, what labels are worth, and how far all that goes."""
+    """Whole sentences.
+
+    Attributes:
+        differences: at each budget, and how many labels the better arm saves; which arms are worse.
+        labels: what the next labels would bring.
+        caveats: how far all that goes.
+    """
 
     differences: list[str]
     labels: list[str]
     caveats: list[str]
 
     def text(self) -> str:
-        """In one paragraph."""
-        return " ".join([*self.differences, *self.labels, *self.caveats])
+        """A line for each budget, one for the next labels of an arm, and one for all caveats."""
+        return "\n".join([*self.differences, *self.labels, *([" ".join(self.caveats)] if self.caveats else [])])
 
 
 def headline(study: Study, against: Sequence[Difference]) -> Headline:
@@ -44,21 +51,68 @@ def headline(study: Study, against: Sequence[Difference]) -> Headline:
         so_far = ", ".join(f"{n} {state}" for state, n in states.items())
         return Headline([f"Nothing was measured yet: of {count(len(study.runs), 'run')} {so_far}."], [], [])
     best = _best(study, against) if against else _leaders(study)
+    by = _axis(study)
     if not best:
-        return Headline([_alone(study)], _labels(study, []), [])
+        return Headline([_alone(study)], _next(study, study.measured()[:1], by), _unfinished(study))
     ended = lambda said: f"{said[:1].upper() if not said.startswith(tuple(study.arms)) else said[:1]}{said[1:]}."
-    told = [said for d in best for said in caveats(d)]
     return Headline(
-        [ended(difference_sentence(d)) for d in best],
-        _labels(study, best if against else []),
-        [ended(said) for said in dict.fromkeys(told)] + _unfinished(study),
+        [
+            *(" ".join([ended(difference_sentence(d)), *_saved(study, d, by)]) for d in best),
+            *_worse(study, against, best),
+        ],
+        _next(study, [best[-1].arm, best[-1].rival] if against else study.measured()[:1], by),
+        [ended(said) for said in _caveats(best)] + _picked(against) + _powerless(against) + _unfinished(study),
     )
 
 
 def _best(study: Study, against: Sequence[Difference]) -> list[Difference]:
-    """Of each budget the arm with the largest gain."""
+    """Of each budget the arm with the largest gain; one whose gain is shown comes before all whose is not."""
     rows = [[d for d in against if d.budget == budget] for budget in study.budgets]
-    return [max(row, key=lambda d: d.gain) for row in rows if row]
+    return [max(row, key=lambda d: (d.shown and d.gain > 0, d.gain)) for row in rows if row]
+
+
+def _worse(study: Study, against: Sequence[Difference], told: Sequence[Difference]) -> list[str]:
+    """The arms that are shown to be worse than the baseline, but for those already told of."""
+    found: dict[str, list[str]] = {}
+    for d in against:
+        if d.shown and d.gain < 0 and d not in told:
+            found.setdefault(d.arm, []).append(d.budget)
+    each = [f"{arm} with {', '.join(budgets)}" for arm, budgets in found.items()]
+    return [f"Shown to be worse than {study.baseline}: {'; '.join(each)}."] if each else []
+
+
+def _caveats(best: Sequence[Difference]) -> list[str]:
+    """The caveats of comparisons, each once; with its budgets if it is not one of all."""
+    found: dict[str, list[str]] = {}
+    for d in best:
+        for said in caveats(d):
+            found.setdefault(said, []).append(d.budget)
+    return [
+        said if len(budgets) == len(best) else f"with {', '.join(budgets)}: {said}" for said, budgets in found.items()
+    ]
+
+
+def _powerless(against: Sequence[Difference]) -> list[str]:
+    """That so few units cannot show a difference among so many comparisons, whatever it is."""
+    tested = [d for d in against if d.p is not None]
+    if not tested:
+        return []
+    most = max(tested, key=lambda d: d.units)
+    least = least_p(most.units) * len(tested)
+    if least < CHANCE:
+        return []
+    return [
+        f"With {count(most.units, most.unit)} and {len(tested)} comparisons no p can be below {min(1.0, least):.2f}: "
+        "no difference could be shown, however large."
+    ]
+
+
+def _picked(against: Sequence[Difference]) -> list[str]:
+    """That the best of several is told."""
+    arms = len({d.arm for d in against})
+    if arms < 2:
+        return []
+    return [f"At each budget the best of {arms} arms is told: p is corrected for the choice, the interval is not."]
 
 
 def _leaders(study: Study) -> list[Difference]:
@@ -73,28 +127,39 @@ def _leaders(study: Study) -> list[Difference]:
 
 
 def _alone(study: Study) -> str:
-    """No two arms at the same budget."""
+    """No two arms with the same budget, fold, draw and seed."""
     told = [
         f"{arm} with {budget}: {cell.mean:.3f} on {count(len(cell.values), study.unit)}"
         for (arm, budget), cell in cells(study).items() if len(cell.values)
     ]  # fmt: skip
-    return f"Mean Dice of {'; '.join(told)}. There is no other arm with figures here to compare it with."
+    several = study.table.groupby("budget")["arm"].nunique().max() > 1
+    why = (
+        "No two arms have runs of the same fold, draw and seed, so they cannot be compared."
+        if several
+        else "There is no other arm with figures here to compare it with."
+    )
+    return f"Mean Dice of {'; '.join(told)}. {why}"
 
 
-def _labels(study: Study, best: Sequence[Difference]) -> list[str]:
-    """How many labels of the baseline each best arm saves, and what more labels would bring the last of them."""
-    found = []
-    by: Axis = "labels" if study.table["labels"].nunique() > 1 else "slices"
-    for d in best:
-        even = break_even(study.table, arm=d.arm, baseline=d.rival, budget=d.budget, by=by)
-        if even is not None and d.gain > 0 and d.shown:
-            found.append(f"{break_even_sentence(even)}.")
-    for arm in dict.fromkeys([best[-1].arm, best[-1].rival] if best else study.measured()[:1]):
-        curve = learning_curve(study.table, arm=arm, by=by)
-        then = next_labels(curve) if curve is not None else None
-        if then is not None:
-            found.append(f"{next_sentence(then)}.")
-    return found
+def _axis(study: Study) -> Axis:
+    """Slices where budgets differ in nothing else; the labels of one budget may differ from fold to fold."""
+    most = study.table[study.table["slices"] == study.table["slices"].max()]
+    return "labels" if most["budget"].nunique() > 1 else "slices"
+
+
+def _saved(study: Study, d: Difference, by: Axis) -> list[str]:
+    """How many labels of the baseline an arm that beats it saves."""
+    if d.rival != study.baseline or not d.shown or d.gain <= 0:
+        return []
+    even = break_even(study.table, arm=d.arm, baseline=d.rival, budget=d.budget, by=by)
+    return [] if even is None else [f"{break_even_sentence(even)}."]
+
+
+def _next(study: Study, arms: Sequence[str], by: Axis) -> list[str]:
+    """What more labels would bring these arms."""
+    curves = [learning_curve(study.table, arm=arm, by=by) for arm in dict.fromkeys(arms)]
+    found = [next_labels(curve) for curve in curves if curve is not None]
+    return [f"{next_sentence(then)}." for then in found if then is not None]
 
 
 def _unfinished(study: Study) -> list[str]:

@@ -13,7 +13,7 @@ class Markup(str):
     __slots__ = ()
 
 
-VOID = {"meta", "br", "img"}
+VOID = {"meta", "br", "wbr", "img"}
 """Elements that have no end tag."""
 
 
@@ -26,6 +26,11 @@ def tag(name: str, /, *children: Any, **attributes: Any) -> Markup:
     )
     end = "" if name in VOID else f"</{name}>"
     return Markup(f"<{name}{told}>{join(children)}{end}")
+
+
+def breakable(name: str) -> Markup:
+    """A name that may go over to the next line after each ``_``."""
+    return Markup(html.escape(name).replace("_", "_<wbr>"))
 
 
 def join(children: Iterable[Any]) -> Markup:

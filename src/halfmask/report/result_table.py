@@ -10,35 +10,41 @@ from halfmask.evaluation.metrics import VOLUME
 from halfmask.report.cells import Cell, Cells, cells, partial, ranks
 from halfmask.report.document import folded, scrolled
 from halfmask.report.figures import MAIN, WHOLE, decimals, title
-from halfmask.report.markup import Markup, join, tag
+from halfmask.report.markup import Markup, breakable, join, tag
 from halfmask.report.study import Study
 from halfmask.report.verdict import count
 
 Marks = Mapping[tuple[str, str], bool]
 """By arm and budget: whether the difference from the baseline is more than chance explains."""
+UNDEFINED = (
+    "Where one of two masks is empty a distance is undefined, and so is a mean of structures with it; such cases are "
+    "counted, not averaged, and a cell that has more of them than another is not ranked before it."
+)
 
 
 def result_section(study: Study, proven: Marks) -> Markup:
-    """Mean Dice in the open, the other metrics and the structures folded."""
+    """Mean Dice in the open, its structures and each other metric folded."""
     found = cells(study)
     parts: list[Markup | None] = [tag("p", told(study, found, proven)), table(study, "dice", None, proven)]
     if study.told.get("reported"):
         parts.append(tag("p", reported_note(study), class_="quiet"))
     parts.append(_unfinished(study, found))
-    others = [m for m in (*MAIN, *study.metrics) if m in study.metrics and m != "dice"]
+    main = [m for m in MAIN if m in study.metrics and m != "dice"]
+    others = [m for m in study.metrics if m not in MAIN]
     if len(study.structures) > 1:
         by_structure = [_captioned(study, "dice", s) for s in study.structures]
         parts.append(folded("Dice of each structure", tag("div", by_structure, class_="tables")))
+    parts += [_folded(study, metric) for metric in main]
     if others:
-        shown = [None] if len(study.structures) == 1 else [None, *study.structures]
-        tables = [_captioned(study, m, s) for m in dict.fromkeys(others) for s in shown]
-        parts.append(
-            folded(
-                "Other metrics: " + ", ".join(title(m) for m in dict.fromkeys(others)),
-                tag("div", tables, class_="tables"),
-            )
-        )
+        parts.append(folded("Other metrics: " + ", ".join(map(title, others)), [_folded(study, m) for m in others]))
     return join(parts)
+
+
+def _folded(study: Study, metric: str) -> Markup:
+    """A metric of all structures."""
+    shown = [None] if len(study.structures) == 1 else [None, *study.structures]
+    note = tag("p", UNDEFINED) if study.table[metric].isna().any() else None
+    return folded(title(metric), note, tag("div", [_captioned(study, metric, s) for s in shown], class_="tables"))
 
 
 def told(study: Study, found: Cells, proven: Marks, metric: str = "dice") -> str:
@@ -61,8 +67,11 @@ def told(study: Study, found: Cells, proven: Marks, metric: str = "dice") -> str
     if any(proven.values()):
         said += (
             f" † marks a difference from {study.baseline} that is shown: p < 0.05 (Wilcoxon signed-rank over "
-            f"{study.unit}s, Holm's correction over all cells of the table), and a bootstrap interval without 0."
+            f"{study.unit}s, Holm's correction over all cells of the table), a bootstrap interval without 0, and most "
+            f"{study.unit}s on its side."
         )
+    if any(cell.undefined for cell in found.values()):
+        said += f" {UNDEFINED}"
     if partial(found):
         said += " Cells whose runs are not all made say how many are, and are not ranked."
     return said
@@ -75,7 +84,7 @@ def table(study: Study, metric: str, structure: str | None, proven: Marks | None
     reported = reported_figures(study, metric, structure)
     head = tag("tr", tag("th", "Method", scope="col"), [tag("th", budget, scope="col") for budget in study.budgets])
     rows = [
-        tag("tr", tag("th", arm, scope="row"), [
+        tag("tr", tag("th", breakable(arm), scope="row"), [
             _cell(found[arm, b], metric, arm in marked[b][0], arm in marked[b][1],
                   bool(proven and proven.get((arm, b))), reported.get((arm, b)))
             for b in study.budgets

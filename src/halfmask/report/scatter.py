@@ -46,7 +46,7 @@ def _plots(study: Study, budget: str, styles: Mapping[str, str]) -> list[Markup]
     for arm, units in each.items():
         name = f"{arm} against {study.baseline}, {budget}"
         plot = scatter(name, units, (figures.min(), figures.max()), study, arm, styles[arm])
-        plots.append(tag("figure", tag("figcaption", name), plot))
+        plots.append(tag("figure", tag("figcaption", arm), plot))
     return plots
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
+from halfmask.data.store import Store
 from halfmask.report.markup import Markup, join, tag
 from halfmask.report.study import Study
 from halfmask.report.verdict import count
@@ -31,30 +33,47 @@ def sealed_section(study: Study) -> Markup:
         RECIPE[bool(described.get("as_the_papers"))],
     ]
     leaks, checked = seen_labels(study)
-    if checked:
-        lines.append(f"Looked up in the {count(checked, 'run')} below: none had the label of a case that measured it."
-                     if not leaks else "")  # fmt: skip
-    told = [tag("p", f"{run} was trained on the label of {', '.join(cases)}, which measured it as well: its figures "
-                "are not those of a sealed test.", class_="note") for run, cases in leaks.items()]  # fmt: skip
-    return join([tag("ul", [tag("li", line) for line in lines if line]), told])
+    if checked and not leaks:
+        lines.append(f"Looked up in {count(checked, 'run')}: none had a label of a {study.unit} that measured it.")
+    told = [
+        f"{run} was trained on the label of {', '.join(cases)}, and measured on the same {study.unit}: its figures are "
+        "not those of a sealed test."
+        for run, cases in leaks.items()
+    ]
+    return join([tag("ul", [tag("li", line) for line in lines]), [tag("p", said, class_="note") for said in told]])
 
 
 def seen_labels(study: Study) -> tuple[dict[str, list[str]], int]:
-    """The cases by run that were both labeled in training and measured; and how many runs could be looked up."""
-    leaks, checked = {}, 0
+    """By run the labeled cases of training whose patient was measured; and how many runs could be looked up."""
+    leaks, checked, group = {}, 0, _groups(study)
     for run, rows in study.table.groupby("run", sort=False):
         labeled = result_of(study, str(run)).get("labeled")
         if isinstance(labeled, list):
             checked += 1
-            if both := sorted(set(map(str, labeled)) & set(rows["case"])):
+            measured = set(rows["group"])
+            if both := sorted(str(case) for case in labeled if group.get(case, case) in measured):
                 leaks[str(run)] = both
     return leaks, checked
 
 
+def _groups(study: Study) -> dict[str, str]:
+    """The patient of each case, as far as the study's own store and table know it."""
+    try:
+        stored = Store(study.folder / "store").splits.groups
+    except (OSError, ValueError):
+        stored = {}
+    return {**stored, **dict(zip(study.table["case"], study.table["group"], strict=True))}
+
+
 def result_of(study: Study, run: str) -> dict[str, Any]:
     """A run's result.json; nothing if it cannot be read."""
+    return read_result(study.folder / "runs" / run / "result.json")
+
+
+def read_result(file: Path) -> dict[str, Any]:
+    """A result.json; nothing if it cannot be read."""
     try:
-        told = json.loads((study.folder / "runs" / run / "result.json").read_text(encoding="utf-8"))
+        told = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return told if isinstance(told, dict) else {}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 
 from halfmask.evaluation.statistics.chance import p_value
-from halfmask.evaluation.statistics.paired import Difference, corrected, difference
+from halfmask.evaluation.statistics.paired import Difference, corrected, differences
 from halfmask.report.document import folded, scrolled
-from halfmask.report.markup import Markup, join, tag
+from halfmask.report.markup import Markup, breakable, join, tag
 from halfmask.report.study import Study
 from halfmask.report.verdict import count
 
@@ -25,7 +26,8 @@ def significance_section(study: Study) -> Markup | None:
     told = (
         "Row minus column, in points of Dice (hundredths): a plus says that the row is better. Below it p of the "
         f"two-sided Wilcoxon signed-rank test over {study.unit}s, with Holm's correction over all pairs of the matrix; "
-        "† and a tint (blue better, orange worse) where p < 0.05 and the bootstrap interval leaves out 0."
+        "† and a tint (blue better, orange worse) where p < 0.05, the bootstrap interval leaves out 0, and most "
+        f"{study.unit}s agree."
     )
     matrices = [folded(budget, _matrix(study, budget, found[budget])) for budget in rest]
     return join([tag("p", told), tag("h3", first), _matrix(study, first, found[first]), *matrices])
@@ -35,17 +37,17 @@ def pairs(study: Study, budget: str) -> dict[tuple[str, str], Difference]:
     """Each pair of arms once, in their order; p corrected over them all."""
     rows = study.table[study.table["budget"] == budget]
     arms = [arm for arm in study.measured() if (rows["arm"] == arm).any()]
-    each = [
-        d for n, arm in enumerate(arms) for rival in arms[n + 1 :]
-        if (d := difference(rows, arm=arm, rival=rival, budget=budget)) is not None
-    ]  # fmt: skip
-    return {(d.arm, d.rival): d for d in corrected(each)}
+    found = differences(rows, list(itertools.combinations(arms, 2)), budget=budget)
+    return {(d.arm, d.rival): d for d in corrected(found)}
 
 
 def _matrix(study: Study, budget: str, found: Pairs) -> Markup:
     arms = [arm for arm in study.arms if any(arm in pair for pair in found)]
     head = tag("tr", tag("th", "Row minus column", scope="col"), [tag("th", arm, scope="col") for arm in arms])
-    rows = [tag("tr", tag("th", row, scope="row"), [_cell(row, column, found) for column in arms]) for row in arms]
+    rows = [
+        tag("tr", tag("th", breakable(row), scope="row"), [_cell(row, column, found) for column in arms])
+        for row in arms
+    ]
     table = tag("table", tag("thead", head), tag("tbody", rows), class_="matrix")
     return scrolled(f"Every arm against every other, {budget}", table)
 

@@ -20,8 +20,8 @@ COUNTS = ["labels", *DRAWN]
 KEYS = [*TEXTS, *COUNTS, "slices"]
 """The columns of results.csv that are no metrics."""
 WANTED = ("name", "arms", "budgets", "runs", "measured_on", "checkpoint", "study")
-WORDS = {"missing": "its method does not exist in this version", "failed": "failed", "waiting": "still waits",
-         "running": "still runs"}  # fmt: skip
+WORDS = {"missing": "its method does not exist in this version", "failed": "failed", "waiting": "still waiting",
+         "running": "still running"}  # fmt: skip
 """What keeps a run from having figures."""
 
 
@@ -70,7 +70,7 @@ class Study:
 
     @property
     def structures(self) -> list[str]:
-        return list(dict.fromkeys(self.table["structure"]))
+        return list(map(str, self.table["structure"].unique()))
 
     @property
     def unit(self) -> str:

@@ -9,11 +9,14 @@ from typing import Any
 import yaml
 
 from halfmask.report.document import folded, scrolled
-from halfmask.report.markup import Markup, join, tag
-from halfmask.report.sealed import result_of
+from halfmask.report.markup import Markup, breakable, join, tag
+from halfmask.report.sealed import read_result, result_of
 from halfmask.report.settings import MADE, TRAINED, duration
 from halfmask.report.study import DRAWN, Study, why_not
 from halfmask.report.verdict import count
+
+PRETRAINED = "pretrained"
+"""The folder of a study's pre-trainings."""
 
 
 def unfinished_section(study: Study) -> Markup | None:
@@ -26,8 +29,8 @@ def unfinished_section(study: Study) -> Markup | None:
         return None
     head = tag("tr", [tag("th", name, scope="col") for name in ("Method", "Budgets", "Runs", "Why")])
     rows = [
-        tag("tr", tag("th", arm, scope="row"), [tag("td", cell) for cell in (
-            "; ".join(dict.fromkeys(run["budget"] for run in runs)), len(runs), why)])
+        tag("tr", tag("th", breakable(arm), scope="row"), [tag("td", cell) for cell in (
+            "; ".join(b for b in study.budgets if any(run["budget"] == b for run in runs)), len(runs), why)])
         for (arm, why), runs in alike.items()
     ]  # fmt: skip
     names = [run["name"] for runs in alike.values() for run in runs]
@@ -80,22 +83,36 @@ def _made(results: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
 
 
 def _times(study: Study) -> Markup:
-    """Training time of each arm."""
-    done = {
-        arm: [run["seconds"] for run in study.runs if run["arm"] == arm and run.get("seconds") is not None]
-        for arm in study.arms
-    }
+    """What each arm took, of the runs that are done."""
+    done = {arm: [run["seconds"] for run in study.runs
+                  if run["arm"] == arm and run["state"] == "done" and run.get("seconds") is not None]
+            for arm in study.arms}  # fmt: skip
     all_of_it = [seconds for found in done.values() for seconds in found]
     if not all_of_it:
         return tag("p", "No run has ended yet.")
     head = tag("tr", [tag("th", name, scope="col") for name in ("Method", "Runs", "Mean of a run", "Together")])
     rows = [
-        tag("tr", tag("th", arm, scope="row"), [tag("td", cell) for cell in (
+        tag("tr", tag("th", breakable(arm), scope="row"), [tag("td", cell) for cell in (
             len(found), duration(sum(found) / len(found)), duration(sum(found)))])
         for arm, found in done.items() if found
     ]  # fmt: skip
     total = tag("p", f"{count(len(all_of_it), 'run')} took {duration(sum(all_of_it))} together.")
-    return join([total, scrolled("Times", tag("table", tag("thead", head), tag("tbody", rows)))])
+    return join([total, scrolled("Times", tag("table", tag("thead", head), tag("tbody", rows))), _pretrained(study)])
+
+
+def _pretrained(study: Study) -> Markup | None:
+    """What each pre-training took, once however many runs began from it."""
+    told = {file.parent.name: read_result(file) for file in sorted(study.folder.glob(f"{PRETRAINED}/*/result.json"))}
+    told = {name: result for name, result in told.items() if "seconds" in result}
+    if not told:
+        return None
+    head = tag("tr", [tag("th", name, scope="col") for name in ("Pre-training", "Steps", "Time")])
+    rows = [
+        tag("tr", tag("th", breakable(name), scope="row"), tag("td", result.get("steps", "–")),
+            tag("td", duration(result["seconds"])))
+        for name, result in told.items()
+    ]  # fmt: skip
+    return scrolled("Times of pre-training", tag("table", tag("thead", head), tag("tbody", rows)))
 
 
 def _pairs(caption: str, told: Mapping[str, str]) -> Markup:

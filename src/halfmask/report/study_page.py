@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from halfmask.evaluation.statistics.outcomes import unit_means
 from halfmask.evaluation.statistics.paired import Difference, against
 from halfmask.report.boxes import box_plot
@@ -39,8 +41,8 @@ def study_page(folder: Path) -> Page:
     styles = arm_styles(study.arms)
     sections: list[tuple[str, str, Markup | None]] = [
         ("sealed", "Sealed test", sealed_section(study)),
-        ("results", "Results", join([result_section(study, proven(differences)), _folded(spread_section(study))])),
-        ("efficiency", "Label efficiency", efficiency_section(study, styles)),
+        ("results", "Results", join([result_section(study, proven(differences)), _folded(study)])),
+        ("efficiency", "Label efficiency", efficiency_section(study, styles, proven(differences))),
         ("boxes", "Unit by unit" if study.table.empty else f"{study.unit.capitalize()} by {study.unit}",
          _boxes(study, styles)),
         ("significance", "Every arm against every other", significance_section(study)),
@@ -97,26 +99,36 @@ def _above(study: Study, found: Headline) -> list[Markup]:
     return [part for part in parts if part is not None]
 
 
-def _folded(spread: Markup | None) -> Markup | None:
-    return None if spread is None else folded("Spread over cases, folds, draws and seeds", spread)
+def _folded(study: Study) -> Markup | None:
+    spread = spread_section(study)
+    return None if spread is None else folded(f"Spread over {study.unit}s, folds, draws and seeds", spread)
 
 
 def _boxes(study: Study, styles: Mapping[str, str]) -> Markup | None:
-    """A plot a budget, a box an arm, a dot a unit."""
-    plots = []
-    for budget in study.by_size():
-        series = {
+    """A plot a budget, all of one scale; a box an arm, a dot a unit."""
+    found = {
+        budget: {
             arm: unit_means(study.table, arm=arm, budget=budget)
             for arm in study.measured()
             if len(study.of(arm, budget))
         }
-        plot = box_plot(f"Dice, {budget}", series, styles=[styles[arm] for arm in series], bounds=(None, 1.0))
-        plots.append(tag("figure", tag("figcaption", f"Dice, {budget}"), plot))
-    if not plots:
+        for budget in study.by_size()
+    }
+    if not found:
         return None
+    every = pd.concat([values for series in found.values() for values in series.values()])
+    reach = None if every.empty else (float(every.min()), float(every.max()))
+    plots = [
+        tag(
+            "figure",
+            tag("figcaption", name := f"Dice, {budget}"),
+            box_plot(name, series, styles=[styles[arm] for arm in series], bounds=(None, 1.0), reach=reach),
+        )
+        for budget, series in found.items()
+    ]
     told = (
         f"A dot is a {study.unit}, its mean over the runs; the box holds the middle half, the line in it is the "
-        "median, and whiskers reach to the last within 1.5 box lengths."
+        "median, and whiskers reach to the last within 1.5 box lengths. All plots have one scale."
     )
     return join([tag("p", told), tag("div", plots, class_="plots")])
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from halfmask.report.cells import Cell, cells, ranks
@@ -53,7 +54,8 @@ def escaped(text: str) -> str:
 
 
 def _markdown(study: Study, metric: str, proven: Mapping[tuple[str, str], bool]) -> str:
-    safe = lambda text: text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+    plain = lambda text: text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
+    safe = lambda text: re.sub("<(?=[A-Za-z/!?])", "&lt;", plain(text))
     look = Look(lambda m: f"**{m}** ★", lambda m: f"<u>{m}</u>", " ± ", " †", safe)
     rows = [["Method", *map(safe, study.budgets)], ["---"] + ["---:"] * len(study.budgets)]
     rows += _rows(study, metric, proven, look)
@@ -72,9 +74,14 @@ def _latex(study: Study, metric: str, proven: Mapping[tuple[str, str], bool]) ->
     lines = [
         r"\begin{table}", r"\centering", rf"\caption{{{escaped(study.name)}: {escaped(title(metric))}. {note}}}",
         rf"\begin{{tabular}}{{l{'r' * len(study.budgets)}}}", r"\toprule", head, r"\midrule", *rows, r"\bottomrule",
-        r"\end{tabular}", r"\end{table}", "",
+        r"\end{tabular}", rf"\label{{tab:{_slug(study.name)}-{_slug(metric)}}}", r"\end{table}", "",
     ]  # fmt: skip
     return "\n".join(lines)
+
+
+def _slug(name: str) -> str:
+    """A name within a label of LaTeX."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 def _rows(study: Study, metric: str, proven: Mapping[tuple[str, str], bool], look: Look) -> list[list[str]]:
@@ -90,7 +97,9 @@ def _rows(study: Study, metric: str, proven: Mapping[tuple[str, str], bool], loo
         rows.append(row)
         if any(key[0] == arm for key in reported):
             theirs = [reported.get((arm, b)) for b in study.budgets]
-            rows.append([look.name(f"{arm}, reported"), *("–" if v is None else f"{v:.3f}" for v in theirs)])
+            rows.append(
+                [look.name(f"{arm}, reported"), *("–" if v is None else f"{v:.{decimals(metric, v)}f}" for v in theirs)]
+            )
     return rows
 
 
@@ -116,7 +125,10 @@ def _note(study: Study, metric: str, proven: Mapping[tuple[str, str], bool]) -> 
     reported = study.told.get("reported") or {}
     if reported.get("metric") == metric:
         parts.append(f"Reported: {reported['source']}.")
-    reasons: Sequence[str] = list(dict.fromkeys(f"{run['arm']}: {why}" for run in study.runs if (why := why_not(run))))
+    reasons: dict[str, list[str]] = {}
+    for run in study.runs:
+        if (why := why_not(run)) and run["arm"] not in reasons.setdefault(why, []):
+            reasons[why].append(run["arm"])
     if reasons:
-        parts.append(f"Not run: {'; '.join(reasons)}.")
+        parts.append("Not run: " + "; ".join(f"{', '.join(arms)}: {why}" for why, arms in reasons.items()) + ".")
     return " ".join(parts)

@@ -24,6 +24,7 @@ from halfmask.evaluation.statistics.sentence import amount, difference_sentence
 from halfmask.learning.recipe import Recipe
 from halfmask.report.study import read_study
 from halfmask.report.study_page import study_page
+from halfmask.study.alone import alone
 from halfmask.study.conduct import conduct
 from halfmask.study.crew import Crew
 from halfmask.study.jobs import Place
@@ -99,8 +100,6 @@ def choose(
         Stopped: a signal came; all is saved.
     """
     place = Place(out.resolve() / SEARCH, out.resolve() / SEARCH / CASES)
-    view = _view(store, place.out / STORE, labeled, run.fold)
-    _write_cases(store, labeled, place.data)
     study = study_of(
         {
             "name": f"Search among {len(candidates)} methods",
@@ -117,7 +116,10 @@ def choose(
         },
         where="the search",
     )
-    outcomes = conduct(study, place, view, crew, device=device)
+    with alone(place.out):
+        view = _view(store, place.out / STORE, labeled, run.fold)
+        _write_cases(store, labeled, place.data)
+        outcomes = conduct(study, place, view, crew, device=device)
     if failed := [f"{name}: {o.error}" for name, o in outcomes.items() if o.state != "done"]:
         raise ValueError("the search cannot tell, as trainings failed:\n" + "\n".join(failed))
     found = _best(place.out)
@@ -169,8 +171,9 @@ def _view(store: Store, folder: Path, labeled: Sequence[str], fold: int) -> Stor
     for name in ("plan.yaml", "index.json"):
         write_text(folder / name, (store.path / name).read_text(encoding="utf-8"))
     write_splits(own, folder / "splits.yaml")
-    if not (folder / "cases").exists():
-        os.symlink((store.path / "cases").resolve(), folder / "cases", target_is_directory=True)
+    link = folder / "cases"
+    link.unlink(missing_ok=True)  # the store may have moved
+    os.symlink((store.path / "cases").resolve(), link, target_is_directory=True)
     return Store(folder)
 
 

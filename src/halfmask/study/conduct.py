@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -14,9 +13,9 @@ from halfmask.data.store import Store
 from halfmask.progress import say
 from halfmask.study import results
 from halfmask.study.crew import Crew
-from halfmask.study.job import DONE, LOG, Need
-from halfmask.study.jobs import Place
-from halfmask.study.measure import Cost, measure
+from halfmask.study.job import DONE, LOG, Need, noted
+from halfmask.study.jobs import Place, store_key
+from halfmask.study.measure import Cost, cost_of, measure
 from halfmask.study.protocol import Study
 from halfmask.study.runner import carry_out
 from halfmask.study.runs import STORE
@@ -33,7 +32,7 @@ CACHE = 0.3
 def conduct(
     study: Study, place: Place, store: Store, crew: Crew, *, device: str, smoke: bool = False
 ) -> dict[str, Outcome]:
-    """Do what is left of a study in its folder; the manifest is kept up to date, the table of figures written last.
+    """Do what is left of a study in its folder; manifest and table of figures are kept up to date meanwhile.
 
     Args:
         store: what `prepare` gives.
@@ -48,19 +47,25 @@ def conduct(
     scheme = make_scheme(study, place, store.plan, store.splits, device=device)
     costs = costs_of(scheme, store, crew, device, place.out / COSTS)
     together, threads = crew.split([need_of(costs[trial.arm.title]) for trial in scheme.able])
-    jobs = scheme.jobs(costs, threads)
+    jobs = scheme.jobs(costs, threads, given=store_key(store))
     say(f"{len(scheme.able)} runs, {together} at once with {threads} CPU thread{'s' * (threads > 1)} each")
-    note = functools.partial(_note, scheme, smoke)
-    note({}, [])
+    record = results.Record(place.out, study, scheme.trials, store.splits, smoke=smoke)
+    done = {job.name for job in jobs if job.is_done()}
+    for trial in scheme.able:
+        if trial.name in done and not record.reads(trial):
+            say(f"{trial.name} is measured anew, as its figures cannot be read")
+            (scheme.folder(trial) / DONE).unlink()
     with Watch(_expected(scheme, costs), together) as watch:
 
         def look(outcomes: Mapping[str, Outcome], running: Sequence[str]) -> None:
             watch(outcomes, running)
-            note(outcomes, running)
+            record(outcomes, running)
 
         environment = _surroundings(together, threads, device)
         outcomes = carry_out(jobs, crew, place.out, environment=environment, watch=look)
-    results.collect(place.out, scheme.able, store.splits)
+    for trial in scheme.able:
+        if outcomes[trial.name].state == "done" and not record.reads(trial):
+            say(f"warning: {scheme.folder(trial)} is done, but its figures cannot be read; give the same command again")
     return {trial.name: outcomes[trial.name] for trial in scheme.able}
 
 
@@ -81,6 +86,8 @@ def prepare(study: Study, place: Place, crew: Crew) -> Store:
     for name, outcome in carry_out(jobs, crew, place.out).items():
         if outcome.state == "failed":
             raise ValueError(f"{name}: {outcome.error}")
+    if not (place.out / STORE / "index.json").is_file():
+        raise ValueError(f"{place.out / STORE} was prepared, but not here; all computers have to see it by this path")
     return Store(place.out / STORE)
 
 
@@ -90,7 +97,7 @@ def costs_of(scheme: Scheme, store: Store, crew: Crew, device: str, file: Path) 
     One that cannot take a step is taken for the largest of the others; its runs will tell what is wrong.
     """
     _, threads = crew.split([Need() for _ in scheme.able])
-    known = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    known = {key: cost for key, told in noted(file).items() if (cost := cost_of(told)) is not None}
     kinds = {title: _alone(run) for title, run in scheme.kinds().items()}
     keys = {title: _key(run, store, threads, device) for title, run in kinds.items()}
     new = {title: asdict(run) for title, run in kinds.items() if keys[title] not in known}
@@ -100,9 +107,9 @@ def costs_of(scheme: Scheme, store: Store, crew: Crew, device: str, file: Path) 
             if cost.error:
                 say(f"warning: {title} could not be measured: {cost.error}")
             else:
-                known[keys[title]] = asdict(cost)
-        write_text(file, json.dumps(known, indent=1))
-    costs = {title: Cost(**known[key]) for title, key in keys.items() if key in known}
+                known[keys[title]] = cost
+        write_text(file, json.dumps({key: asdict(cost) for key, cost in known.items()}, indent=1))
+    costs = {title: known[key] for title, key in keys.items() if key in known}
     most = max(costs.values(), key=lambda cost: (cost.gpu, cost.memory), default=Cost())
     return {title: costs.get(title, most) for title in keys}
 
@@ -129,10 +136,6 @@ def _expected(scheme: Scheme, costs: Mapping[str, Cost]) -> dict[str, Expected]:
         steps = scheme.runs[trial.name].recipe.steps or 1
         found[trial.name] = Expected(scheme.folder(trial), steps, seconds, training)
     return found
-
-
-def _note(scheme: Scheme, smoke: bool, outcomes: Mapping[str, Outcome], running: Sequence[str]) -> None:
-    results.write_manifest(scheme.place.out, scheme.study, scheme.trials, outcomes, running=running, smoke=smoke)
 
 
 def _surroundings(together: int, threads: int, device: str) -> dict[str, str]:

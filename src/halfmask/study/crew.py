@@ -8,7 +8,7 @@ import platform
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,8 @@ class Cluster(Crew):
         jobs = Counter[str]()
         for address, computer in self.client.run(platform.node).items():
             jobs[computer] += workers[address]["nthreads"]
-        return max(1, jobs.total()), max(1, min(cores[computer] // count for computer, count in jobs.items()))
+        share = min((cores[computer] // count for computer, count in jobs.items()), default=1)
+        return max(1, jobs.total()), max(1, share)
 
     def start(self, job: Job, environment: Mapping[str, str], stop: Path) -> Future[Outcome] | None:
         asked = {"MEMORY": job.need.memory * 2**30, "GPU": 1 if job.need.gpu else 0}
@@ -86,7 +87,10 @@ class Cluster(Crew):
         """Dask keeps account itself."""
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        return self.client.get_executor(pure=False).submit(function, *arguments).result()
+        try:
+            return self.client.get_executor(pure=False).submit(function, *arguments).result()
+        except CancelledError as e:
+            raise ValueError("the cluster's scheduler was lost; start one, and give the same command to go on") from e
 
 
 def _computer() -> tuple[str, int]:

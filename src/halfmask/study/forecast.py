@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ from halfmask.study.jobs import Place, shared
 from halfmask.study.measure import Cost
 from halfmask.study.protocol import Study
 from halfmask.study.runs import STORE
-from halfmask.study.scheme import Scheme, make_scheme
+from halfmask.study.scheme import Scheme, make_scheme, preparation_jobs
 
 SAMPLE = 3
 """Labeled cases, and as many without labels, that are prepared for timing where nothing is prepared yet."""
@@ -75,58 +75,86 @@ def told(seen: Forecast) -> list[str]:
     study, every = seen.study, seen.trials
     count = lambda values: len(set(values))
     parts = {
-        "arms": count(t.arm.title for t in every),
-        "budgets": count(t.budget.title for t in every),
-        "folds": count(t.fold for t in every),
-        "draws": count(t.draw for t in every) if study.draws else 1,
-        "seeds": count(t.seed for t in every),
+        "arm": count(t.arm.title for t in every),
+        "budget": count(t.budget.title for t in every),
+        "fold": count(t.fold for t in every),
+        "draw": count(t.draw for t in every) if study.draws else 1,
+        "seed": count(t.seed for t in every),
     }
-    crossed = " × ".join(f"{n} {name if n > 1 else name[:-1]}" for name, n in parts.items())
-    product = 1
-    for n in parts.values():
-        product *= n
-    lines = [study.name, *([study.question] if study.question else [])]
-    lines.append(f"{len(every)} runs: {crossed}" + ("" if product == len(every) else ", not all of them crossed"))
+    crossed = " × ".join(_counted(n, name) for name, n in parts.items())
+    partly = "" if math.prod(parts.values()) == len(every) else ", not all of them crossed"
+    lines = [study.name, *([study.question] if study.question else []), ""]
+    lines.append(f"{_counted(len(every), 'run')}: {crossed}{partly}")
+    lines.append("arms: " + "; ".join(dict.fromkeys(trial.arm.title for trial in every)))
     lines.append("budgets: " + "; ".join(budget.title for budget in budgets(study)))
     lines += _sharing(every)
     lines += _missing(every)
-    return lines + (_taking(seen) if seen.costs else _not_timed(seen))
+    return [*lines, "", *(_taking(seen) if seen.costs else _not_timed(seen))]
+
+
+def _counted(n: int, name: str) -> str:
+    return f"{n} {name}{'s' * (n != 1)}"
 
 
 def _sharing(every: Sequence[Trial]) -> list[str]:
     """What is done once for many runs."""
     able = [trial for trial in every if not trial.arm.missing]
-    users = Counter(name for trial in able for name in shared([trial]))
-    stores = {t.arm.pretraining.label for t in able if t.arm.pretraining.data}
-    lines = [f"shared: the data set is prepared once, for {len(able)} runs"]
-    lines += [f"shared: the data set that {label!r} pre-trains on is prepared once" for label in sorted(stores)]
-    return lines + [f"shared: pre-training {name!r} is done once, for {n} runs" for name, n in users.items()]
+    lines = [f"shared: the data set is prepared once, for {_counted(len(able), 'run')}"] * bool(able)
+    for label, variant in {t.arm.pretraining.label: t.arm.pretraining for t in able}.items():
+        own = [trial for trial in able if trial.arm.pretraining == variant]
+        times = len(shared(own))
+        if variant.data:
+            lines.append(f"shared: the data set that {label!r} pre-trains on is prepared once")
+        if times:
+            often = "once" if times == 1 else f"{times} times, once a fold"
+            lines.append(f"shared: pre-training {label!r} is done {often}, for {_counted(len(own), 'run')}")
+    return lines
 
 
 def _missing(every: Sequence[Trial]) -> list[str]:
-    lacking = Counter((trial.arm.title, trial.arm.missing) for trial in every if trial.arm.missing)
-    return [f"missing: {title}: {why}; {n} runs cannot be done" for (title, why), n in lacking.items()]
+    """What this version lacks, and the rows that need it."""
+    lacking: dict[str, list[str]] = {}
+    for trial in every:
+        if trial.arm.missing:
+            lacking.setdefault(trial.arm.missing, []).append(trial.arm.title)
+    return [
+        f"missing: {'; '.join(dict.fromkeys(titles))}: {why}; {_counted(len(titles), 'run')} cannot be done"
+        for why, titles in lacking.items()
+    ]
 
 
 def _taking(seen: Forecast) -> list[str]:
+    """A table of what each row's runs take, and what all take together."""
     assert seen.scheme is not None and seen.costs is not None
-    lines, total = [], 0.0
-    for title, cost in seen.costs.items():
+    gpu = any(cost.gpu for cost in seen.costs.values())
+    table = [("arm", "runs", "steps", "s a step", "s a case", "memory", *(["of a GPU"] * gpu), "a run takes")]
+    total = 0.0
+    for title in dict.fromkeys(trial.arm.title for trial in seen.scheme.able):
+        cost = seen.costs[title]
         own = [trial for trial in seen.scheme.able if trial.arm.title == title]
         seconds = [seen.scheme.seconds(trial, cost)[0] for trial in own]
         total += sum(seconds)
-        steps = seen.scheme.runs[own[0].name].recipe.steps
-        memory = f"{cost.memory:.1f} GiB" + (f" and {cost.gpu:.1f} GiB of a GPU" if cost.gpu else "")
-        lines.append(
-            f"{title}: {len(own)} runs of {steps} steps, {cost.step:.3g} s a step, {cost.case:.2g} s to predict a "
-            f"case, {memory}: about {duration(sum(seconds) / len(own))} each"
-        )
-    threads = f"{seen.threads} CPU thread{'s' * (seen.threads > 1)}"
-    lines.append(
+        memory = [f"{gib:.1f} GiB" for gib in (cost.memory, *([cost.gpu] * gpu))]
+        steps, mean = str(seen.scheme.runs[own[0].name].recipe.steps), duration(sum(seconds) / len(own))
+        table.append((title, str(len(own)), steps, f"{cost.step:.3g}", f"{cost.case:.2g}", *memory, mean))
+    threads = _counted(seen.threads, "CPU thread")
+    return [
+        *_aligned(table),
+        "",
         f"all: about {duration(total / seen.together)}, {seen.together} at once with {threads} each, from a few timed "
-        "steps; preparation and pre-training come on top"
-    )
-    return lines
+        "steps; preparation and pre-training come on top",
+    ]
+
+
+def _aligned(table: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of text with the first column to the left and figures to the right."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return [
+        "  ".join(
+            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        )
+        for row in table
+    ]
 
 
 def _not_timed(seen: Forecast) -> list[str]:
@@ -140,6 +168,8 @@ def _prepared(study: Study, place: Place, spacing: object) -> Iterator[tuple[Sto
     """The study's store and splits; where it is not prepared yet, a few cases in a temporary folder and the splits
     that it will have."""
     if (place.out / STORE / "index.json").is_file():
+        if changed := [how for job in preparation_jobs(study, place) if (how := job.differs())]:
+            raise ValueError(f"{place.out} holds a store of another study: {'; '.join(changed)}; give another --out")
         store = Store(place.out / STORE)
         yield store, store.splits
         return

@@ -42,6 +42,7 @@ class Job:
         folder: its own.
         commands: the words of each after ``halfmask``.
         needs: names of the jobs that have to be done before.
+        given: a digest of what the commands read that they do not tell, the prepared data; empty if there is none.
     """
 
     name: str
@@ -50,25 +51,36 @@ class Job:
     commands: tuple[tuple[str, ...], ...]
     needs: tuple[str, ...] = ()
     need: Need = field(default_factory=Need)
+    given: str = ""
 
     def write(self) -> None:
         """Write job.json."""
-        told = {"home": os.path.relpath(self.home, self.folder), "commands": self.commands}
+        told = {"home": os.path.relpath(self.home, self.folder), "commands": self.commands, "given": self.given}
         write_text(self.folder / JOB, json.dumps(told, indent=1))
 
     def is_done(self) -> bool:
         """Whether these very commands were carried out."""
-        return _same(_read(self.folder / DONE).get("commands"), self.commands)
+        done = noted(self.folder / DONE)
+        return _same(done.get("commands"), self.commands) and (done.get("given") or self.given) == self.given
+
+    def seconds(self) -> float:
+        """What it took, once it is done."""
+        seconds = noted(self.folder / DONE).get("seconds")
+        return float(seconds) if isinstance(seconds, int | float) else 0.0
 
     def mark_done(self, seconds: float) -> None:
         """Write done.json, last of all."""
-        told = {"commands": self.commands, "seconds": round(seconds, 1)}
+        told = {"commands": self.commands, "given": self.given, "seconds": round(seconds, 1)}
         write_text(self.folder / DONE, json.dumps(told, indent=1))
 
     def differs(self) -> str:
-        """How the commands differ from those that the folder holds already, in words; empty if they do not."""
-        before = _read(self.folder / JOB).get("commands")
-        if before is None or _same(before, self.commands):
+        """How this job differs from the one that the folder holds already, in words; empty if it does not."""
+        told = noted(self.folder / JOB)
+        before = told.get("commands")
+        if _same(before, self.commands):
+            other = (told.get("given") or self.given) != self.given
+            return "it was made from a store with another plan, other splits or other cases" if other else ""
+        if not isinstance(before, list) or not all(isinstance(words, list) for words in before):
             return ""
         then, now = ({w for c in commands for w in _options(c)} for commands in (before, self.commands))
         return f"{', '.join(sorted(then - now)) or 'less'} then, {', '.join(sorted(now - then)) or 'less'} now"
@@ -79,7 +91,7 @@ def read_job(folder: Path) -> Job:
     folder = folder.resolve()
     told = json.loads((folder / JOB).read_text(encoding="utf-8"))
     commands = tuple(tuple(words) for words in told["commands"])
-    return Job(folder.name, (folder / told["home"]).resolve(), folder, commands)
+    return Job(folder.name, (folder / told["home"]).resolve(), folder, commands, given=told.get("given", ""))
 
 
 def _options(words: Words) -> list[str]:
@@ -94,11 +106,11 @@ def _options(words: Words) -> list[str]:
 
 
 def _same(before: Any, commands: Sequence[Words]) -> bool:
-    return before is not None and [list(c) for c in before] == [list(c) for c in commands]
+    return bool(before == [list(words) for words in commands])
 
 
-def _read(file: Path) -> dict[str, Any]:
-    """The content of a file that may not be there."""
+def noted(file: Path) -> dict[str, Any]:
+    """The content of a JSON file; empty if there is none, or none that can be read."""
     try:
         told = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):

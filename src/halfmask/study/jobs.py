@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,11 +11,13 @@ from typing import Any
 
 import yaml
 
+from halfmask.data.store import Store
 from halfmask.report.commands import setting_words, train_words
-from halfmask.study.grid import Pretraining, Trial
+from halfmask.study.grid import Trial
 from halfmask.study.job import Job, Need
 from halfmask.study.measure import Cost
 from halfmask.study.protocol import Preparation, Study, Training
+from halfmask.study.rows import Pretraining, slug
 from halfmask.study.runs import PRETRAINED, RUNS, STORE, pretrained_name
 from halfmask.training.run import Run
 
@@ -36,19 +40,23 @@ def preparations(study: Study, place: Place, variants: Sequence[Pretraining]) ->
     return found
 
 
-def pretrainings(variants: Mapping[str, tuple[Pretraining, int]], study: Study, place: Place) -> list[Job]:
+def pretrainings(users: Mapping[str, Trial], study: Study, place: Place) -> list[Job]:
     """What runs start from, each once however many do.
 
     Args:
-        variants: by the folder's name, what pre-trains and the fold that it may not see.
+        users: by the folder's name, one of the trials that start from it: of its network, and without its fold.
     """
     found = []
-    for name, (variant, fold) in variants.items():
+    for name, trial in users.items():
+        variant, network = trial.arm.pretraining, trial.arm.network
         assert variant.method is not None
         store = _own_store(variant) if variant.data else STORE
         words = ["pretrain", variant.method, store, "--out", f"{PRETRAINED}/{name}", "--resume"]
-        words += [] if variant.data else ["--fold", str(fold)]
-        words += _options(variant.recipe) + setting_words(variant.settings) + ["--precision", study.precision]
+        words += [] if variant.data else ["--fold", str(trial.fold)]
+        words += [] if network.name is None else ["--network", network.name]
+        words += _options(variant.recipe) + setting_words(variant.settings)
+        words += setting_words({f"network.{key}": value for key, value in network.settings.items()})
+        words += ["--precision", study.precision]
         found.append(Job(f"pretrain {name}", place.out, place.out / PRETRAINED / name, (tuple(words),)))
     return found
 
@@ -59,26 +67,25 @@ def run_job(study: Study, trial: Trial, run: Run, place: Place, cost: Cost, *, t
     train = train_words(asdict(run), STORE, folder)
     train += ["--validations", str(study.validations), "--resume"]
     predict = ["predict", folder, "--split", study.measured_on, "--store", STORE, "--checkpoint", study.checkpoint]
-    evaluate = ["evaluate", f"{folder}/masks", str(place.data.resolve()), "--workers", "1"]
-    variant = trial.arm.pretraining
-    needs = () if variant.method is None else (f"pretrain {pretrained_name(variant, trial.fold)}",)
+    evaluate = ["evaluate", f"{folder}/masks", _named(place.data, place.out), "--workers", "1"]
+    arm = trial.arm
+    needs = () if arm.pretraining.method is None else (f"pretrain {pretrained_name(arm, trial.fold)}",)
     need = Need(threads, cost.memory, cost.gpu)
     commands = tuple(tuple(words) for words in (train, predict, evaluate))
     return Job(trial.name, place.out, place.out / folder, commands, needs, need)
 
 
-def shared(trials: Sequence[Trial]) -> dict[str, tuple[Pretraining, int]]:
-    """The pre-trainings that some trials start from, by the folder's name."""
-    found: dict[str, tuple[Pretraining, int]] = {}
+def shared(trials: Sequence[Trial]) -> dict[str, Trial]:
+    """The pre-trainings that some trials start from, by the folder's name, each with the first of them."""
+    found: dict[str, Trial] = {}
     for trial in trials:
-        variant = trial.arm.pretraining
-        if variant.method is not None:
-            found.setdefault(pretrained_name(variant, trial.fold), (variant, trial.fold))
+        if trial.arm.pretraining.method is not None:
+            found.setdefault(pretrained_name(trial.arm, trial.fold), trial)
     return found
 
 
 def _prepare(store: str, data: Path, options: Preparation, plan: Mapping[str, Any], place: Place) -> Job:
-    words = ["prepare", str(data.resolve()), "--out", store]
+    words = ["prepare", _named(data, place.out), "--out", store]
     for name, value in options.model_dump(exclude_none=True).items():
         flag = f"--{name.replace('_', '-')}"
         words += [flag] if value is True else [] if value is False else [flag, str(value)]
@@ -86,8 +93,22 @@ def _prepare(store: str, data: Path, options: Preparation, plan: Mapping[str, An
     return Job(f"prepare {store}", place.out, place.out / "prepared" / store, (tuple(words),))
 
 
+def store_key(store: Store) -> str:
+    """A digest of what a run is made from: the store's plan, splits and cases."""
+    plan = store.plan.model_dump(mode="json", exclude_defaults=True, exclude={"why", "memory_gib"})
+    splits = {name: value for name, value in asdict(store.splits).items() if name != "drawn"}
+    told = json.dumps([plan, splits, store.stored], sort_keys=True)
+    return hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
+
+
+def _named(data: Path, out: Path) -> str:
+    """From the study's folder if it lies within, so that both can be moved."""
+    data, out = data.resolve(), out.resolve()
+    return str(data.relative_to(out) if data.is_relative_to(out) else data)
+
+
 def _own_store(variant: Pretraining) -> str:
-    return f"{STORE}-{variant.label}"
+    return f"{STORE}-{slug(variant.label)}"
 
 
 def _options(training: Training) -> list[str]:

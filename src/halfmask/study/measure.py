@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from halfmask.study.job import SUPERVISOR
-from halfmask.study.supervise import THREADS
+from halfmask.study.supervise import THREADS, ending
 
 WARM = 2
 """Steps before the clock runs."""
@@ -47,6 +47,14 @@ class Cost:
     error: str = ""
 
 
+def cost_of(told: Any) -> Cost | None:
+    """A cost as a file has it; None for what is none, as of another version."""
+    try:
+        return Cost(**told)
+    except TypeError:
+        return None
+
+
 def measure(asked: Mapping[str, Mapping[str, Any]], store: Path, threads: int, device: str) -> dict[str, Cost]:
     """The costs of some kinds of run on a store, each in a process of its own, one after another.
 
@@ -62,7 +70,7 @@ def measure(asked: Mapping[str, Mapping[str, Any]], store: Path, threads: int, d
     environment = {**os.environ, **own}
     found = subprocess.run(command, input=told, capture_output=True, text=True, env=environment, check=False)
     if found.returncode:
-        raise RuntimeError(f"measuring ended with {found.returncode}:\n{found.stderr}")
+        raise ValueError(f"what runs take could not be measured; {ending(found.returncode)}:\n{found.stderr}")
     costs: dict[str, dict[str, Any]] = json.loads(found.stdout.splitlines()[-1])
     return {key: Cost(**cost) for key, cost in costs.items()}
 
@@ -81,7 +89,7 @@ def _main() -> None:
     for key, asked in told["runs"].items():
         ours, theirs = multiprocessing.get_context("fork").Pipe(duplex=False)
         child = multiprocessing.get_context("fork").Process(
-            target=_send, args=(theirs, asked, Path(told["store"]), told["device"], loading)
+            target=_send, args=(theirs, os.getpid(), asked, Path(told["store"]), told["device"], loading)
         )
         child.start()
         theirs.close()
@@ -89,16 +97,20 @@ def _main() -> None:
             costs[key] = asdict(ours.recv())
         except EOFError:
             child.join()
-            costs[key] = asdict(Cost(error=f"it ended with {child.exitcode}; was there not enough memory?"))
+            assert child.exitcode is not None
+            costs[key] = asdict(Cost(error=ending(child.exitcode)))
         child.join()
     print(json.dumps(costs))
 
 
-def _send(pipe: Any, asked: Mapping[str, Any], store: Path, device: str, loading: float) -> None:
+def _send(pipe: Any, parent: int, asked: Mapping[str, Any], store: Path, device: str, loading: float) -> None:
+    from halfmask.parent import end_with_parent
+
+    end_with_parent(parent)
     try:
         pipe.send(_cost(asked, store, device, loading))
-    except (ValueError, OSError) as e:
-        pipe.send(Cost(error=str(e)))
+    except Exception as e:  # the run itself will tell all of it
+        pipe.send(Cost(error=str(e) if isinstance(e, ValueError | OSError) else f"{type(e).__name__}: {e}"))
 
 
 def _cost(asked: Mapping[str, Any], store: Path, device: str, loading: float) -> Cost:

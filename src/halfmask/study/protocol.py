@@ -2,31 +2,46 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
-from halfmask.config import Count, nearest
+from halfmask.config import Count
+from halfmask.study.plain import read_plain
+from halfmask.study.schema import Place, parsed
 
-T = TypeVar("T", bound=BaseModel)
+ROWS = frozenset({"methods", "networks", "pretraining"})
+"""Keys whose values are a label and settings each."""
 
 
 def _share(value: Any) -> Any:
     """ "10%" is 0.1."""
     text = str(value).strip()
-    return float(text[:-1]) / 100 if text.endswith("%") else value
+    return _number(text[:-1]) / 100 if text.endswith("%") else value
 
 
 def _labels(value: Any) -> Any:
-    """A budget as `halfmask train --labels` takes it: "3", "10%", "0.1"; "all" for every label."""
+    """A budget, in one spelling each: "3" for a count, "10%" for a share, 0.1 too; "all" for every label."""
     text = str(value).strip()
-    if text != "all" and not (text.isdigit() and value is not True) and not 0 < _number(_share(text)) <= 1:
+    if text == "all":
+        return text
+    if re.fullmatch(r"\d+", text, re.ASCII) and int(text) > 0:
+        return str(int(text))
+    share = _number(_share(text))
+    if isinstance(value, bool) or not 0 < share <= 1:
         raise ValueError("should be a count such as 3, a share such as 10% or 0.1, or all")
-    return text
+    return f"{100 * share:.10g}%"
+
+
+def _slices(value: Any) -> Any:
+    share = _number(_share(value))
+    if not 0 < share <= 1:
+        raise ValueError("should be a share of the slices such as 20% or 0.2")
+    return share
 
 
 def _folds(value: Any) -> Any:
@@ -36,21 +51,45 @@ def _folds(value: Any) -> Any:
 
 
 def _batch(value: Any) -> Any:
-    if not re.fullmatch(r"[1-9]\d*(\+\d+)?", str(value)):
+    text = str(value).replace(" ", "")
+    if not re.fullmatch(r"[1-9]\d*(\+\d+)?", text, re.ASCII):
         raise ValueError("should be labeled+unlabeled images such as 2+2")
-    return str(value)
+    return text
+
+
+def _spacing(value: Any) -> Any:
+    """As `halfmask prepare --spacing` takes it: "10,2,2"; a list is as good."""
+    parts = value if isinstance(value, list) else str(value).split(",")
+    if len(parts) not in (2, 3) or not all(0 < _number(part) < math.inf for part in parts):
+        raise ValueError("should be two or three numbers above 0, in mm, such as '10,2,2'")
+    return ",".join(str(part).strip() for part in parts)
+
+
+def _pattern(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as e:
+        raise ValueError(f"is no regular expression: {e}") from e
+    return value
+
+
+def _text(value: Any) -> Any:
+    """A name may look like a number or a date."""
+    return value if value is None or isinstance(value, dict | list) else str(value)
 
 
 def _number(value: Any) -> float:
     try:
         return float(value)
-    except ValueError:
-        return float("nan")
+    except (TypeError, ValueError):
+        return math.nan
 
 
 Labels = Annotated[str, BeforeValidator(_labels)]
-Slices = Annotated[float, BeforeValidator(_share), Field(gt=0, le=1)]
+Slices = Annotated[float, BeforeValidator(_slices)]
+Text = Annotated[str, BeforeValidator(_text)]
 Number = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Row = dict[str, Any]
 Rows = dict[str, Row | None]
 
@@ -58,16 +97,25 @@ Rows = dict[str, Row | None]
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_no_truth(cls, value: Any, about: Any) -> Any:
+        """True counts as 1 in Python, and in YAML yes and on are true."""
+        given = value if isinstance(value, list) else [value]
+        if any(v is True or v is False for v in given) and "bool" not in str(cls.model_fields[about.field_name]):
+            raise ValueError("has a truth (true, yes, on) where none is expected")
+        return value
+
 
 class Preparation(_Part):
     """Options of ``halfmask prepare``, by the same names."""
 
-    group: str | None = None
-    test: float | None = None
-    seed: int | None = None
+    group: Annotated[str, AfterValidator(_pattern)] | None = None
+    test: Annotated[float, Field(ge=0, lt=1)] | None = None
+    seed: Seed | None = None
     dims: Literal[2, 3] | None = None
-    spacing: str | None = None
-    memory: float | None = None
+    spacing: Annotated[str, BeforeValidator(_spacing)] | None = None
+    memory: Annotated[float, Field(gt=0)] | None = None
     ignore_value: int | None = None
     folds: Count | None = None
     stratify: bool | None = None
@@ -89,7 +137,7 @@ class Training(_Part):
 class Reported(_Part):
     """What a paper printed: by arm a figure a budget, in their order."""
 
-    source: str
+    source: Text
     metric: str = "dice"
     rows: dict[str, list[float | None]]
 
@@ -114,8 +162,8 @@ class Study(_Part):
         baseline: the arm that others are set against.
     """
 
-    name: str
-    question: str | None = None
+    name: Text
+    question: Text | None = None
     data: Path | None = None
     prepare: Preparation = Preparation()
     plan: dict[str, Any] = {}
@@ -126,15 +174,15 @@ class Study(_Part):
     slices: Annotated[list[Slices], Field(min_length=1)] = [1.0]
     slice_axis: Literal[0, 1, 2] = 0
     folds: Annotated[Any, BeforeValidator(_folds)] = [0]
-    draws: Annotated[list[Number], Field(min_length=1)] | None = None
-    seeds: Annotated[list[Number], Field(min_length=1)] = [0]
+    draws: Annotated[list[Seed], Field(min_length=1)] | None = None
+    seeds: Annotated[list[Seed], Field(min_length=1)] = [0]
     recipe: Training = Training()
     as_the_papers: bool = False
-    precision: Literal["auto", "32", "bf16"] = "auto"
+    precision: Annotated[Literal["auto", "32", "bf16"], BeforeValidator(_text)] = "auto"
     validations: Number = 10
     checkpoint: Literal["last", "best"] = "last"
     measured_on: Literal["test", "fold"] = "test"
-    baseline: str | None = None
+    baseline: Text | None = None
     reported: Reported | None = None
 
 
@@ -144,64 +192,34 @@ def read_study(file: Path) -> Study:
     Raises:
         ValueError: with all that is wrong in it, and for unknown keys the nearest known.
     """
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except yaml.YAMLError as e:
-        raise ValueError(f"{file} is no YAML: {e}") from e
-    if not isinstance(content, dict):
-        raise ValueError(f"{file}: expected keys such as name, methods and labels, got {type(content).__name__}")
+    content = read_plain(file)
+    rows = content.get("pretraining")
+    for row in rows.values() if isinstance(rows, dict) else ():
+        if isinstance(row, dict) and isinstance(row.get("init"), str) and not row["init"].startswith("hub:"):
+            row["init"] = str(file.parent / row["init"])  # weights lie beside the study, as its data does
     return study_of(content, where=str(file))
 
 
 def study_of(content: Mapping[str, Any], *, where: str) -> Study:
     """A study from plain data; see `read_study`."""
-    from halfmask.study.grid import faults_of  # which needs the methods, so torch
+    from halfmask.study.faults import faults_of  # which needs the methods, so torch
 
-    content = _with_text_keys(content)
     study, faults, guilty = parsed(Study, content)
-    # The rest is looked at without the keys at fault, so that all is told at once.
-    rest = study or parsed(Study, {"name": "", **{k: v for k, v in content.items() if k not in guilty}})[0]
+    # The rest is looked at without what is at fault, so that all is told at once.
+    rest = study or parsed(Study, _without(content, guilty))[0]
     if rest is not None:
-        faults += faults_of(rest)
+        faults += faults_of(rest, dropped={place[0] for place in guilty})
     if faults:
         raise ValueError("\n".join(f"{where}: {fault}" for fault in dict.fromkeys(faults)))
     assert study is not None
     return study
 
 
-def parsed(kind: type[T], content: Mapping[str, Any]) -> tuple[T | None, list[str], set[str]]:
-    """The content as ``kind``; or None, all that is wrong with it, and the keys at fault."""
-    try:
-        return kind.model_validate(content), [], set()
-    except ValidationError as e:
-        return None, [_told(kind, error) for error in e.errors()], {str(error["loc"][0]) for error in e.errors()}
-
-
-def _told(kind: type[BaseModel], error: Any) -> str:
-    place = ".".join(map(str, error["loc"]))
-    if error["type"] == "extra_forbidden":
-        return f"unknown key {place!r}; {nearest(str(error['loc'][-1]), _fields(kind, error['loc'][:-1]))}"
-    if error["type"] == "missing":
-        return f"the key {place!r} is missing"
-    return f"{place} = {error['input']!r} {str(error['msg']).removeprefix('Value error, ').removeprefix('Input ')}"
-
-
-def _fields(kind: type[BaseModel], place: Iterable[Any]) -> Iterable[str]:
-    """The keys that are known at a place."""
-    for part in place:
-        inner = kind.model_fields[str(part)].annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            kind = inner
-        elif part == "reported":
-            kind = Reported
-    return kind.model_fields
-
-
-def _with_text_keys(content: Any) -> Any:
-    """Names are text, whatever YAML takes them for: an arm may be called 7, and the setting ``on`` is no truth."""
-    if isinstance(content, Mapping):
-        name = lambda key: {True: "on", False: "off"}[key] if isinstance(key, bool) else str(key)
-        return {name(key): _with_text_keys(value) for key, value in content.items()}
-    if isinstance(content, list):
-        return [_with_text_keys(value) for value in content]
-    return content
+def _without(content: Mapping[str, Any], guilty: Sequence[Place]) -> dict[str, Any]:
+    """The content without the keys at fault; of methods, networks and pretraining only the rows at fault go."""
+    lost = {place[0] for place in guilty if place[0] not in ROWS or len(place) == 1}
+    rows = {place[:2] for place in guilty if len(place) > 1}
+    kept: dict[str, Any] = {key: value for key, value in content.items() if key not in lost}
+    for what in ROWS & kept.keys():
+        kept[what] = {label: row for label, row in kept[what].items() if (what, label) not in rows}
+    return {"name": "", **kept, "methods": kept.get("methods") or {"supervised": None}}

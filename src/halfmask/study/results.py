@@ -21,40 +21,65 @@ from halfmask.study.runs import RUNS
 from halfmask.study.supervise import Outcome
 
 
-def collect(out: Path, trials: Sequence[Trial], splits: Splits) -> pd.DataFrame:
-    """The figures of finished runs, a row for each run, case and structure, also written to results.csv.
+class Record:
+    """Keeps study.json and results.csv up to date while runs end; call it with what has come of the jobs so far.
 
-    ``labels`` counts the labeled groups (patients) that a run had, ``group`` is the patient of the case.
+    Args:
+        trials: all of them; figures are of those whose outcome is "done", whatever lies in the folders of others.
     """
-    rows = []
-    for trial in trials:
-        folder = out / RUNS / trial.name
-        figures = folder / "masks" / "metrics.csv"
-        if not figures.is_file():
-            continue
-        read = table.read(figures)
-        run = yaml.safe_load((folder / "run.yaml").read_text(encoding="utf-8"))
-        told = {
-            "arm": trial.arm.title,
-            "budget": trial.budget.title,
-            "labels": len({splits.group(case) for case in run["labeled_cases"]}),
-            "slices": trial.budget.slices,
-            "method": trial.arm.method,
-            "network": run["network"],
-            "pretraining": trial.arm.pretraining.label,
-            "fold": trial.fold,
-            "draw": trial.seed if trial.draw is None else trial.draw,
-            "seed": trial.seed,
-            "run": trial.name,
-            "case": read["case"],
-            "group": read["case"].map(splits.group),
-        }
-        rows.append(pd.concat([pd.DataFrame(told, index=read.index), read.drop(columns="case")], axis=1))
-    if not rows:
-        return pd.DataFrame()
-    found = pd.concat(rows, ignore_index=True)
-    table.write(found, out / RESULTS)
-    return found
+
+    def __init__(self, out: Path, study: Study, trials: Sequence[Trial], splits: Splits, *, smoke: bool):
+        self.out, self.study, self.trials, self.splits, self.smoke = out, study, trials, splits, smoke
+        self.git = git_state()
+        self.seen: object = None
+        self.figures: dict[str, pd.DataFrame] = {}
+
+    def __call__(self, outcomes: Mapping[str, Outcome], running: Sequence[str]) -> None:
+        if (now := (set(outcomes), set(running))) == self.seen:
+            return
+        self.seen = now
+        write_manifest(self.out, self.study, self.trials, outcomes, running=running, smoke=self.smoke, git=self.git)
+        done = [t for t in self.trials if t.name in outcomes and outcomes[t.name].state == "done"]
+        found = [self.figures[trial.name] for trial in done if self.reads(trial)]
+        if found:
+            table.write(pd.concat(found, ignore_index=True), self.out / RESULTS)
+        else:
+            (self.out / RESULTS).unlink(missing_ok=True)
+
+    def reads(self, trial: Trial) -> bool:
+        """Whether the figures of a finished run can be read; on a cluster's disk they may take a moment to show."""
+        if trial.name not in self.figures:
+            try:
+                self.figures[trial.name] = figures_of(self.out, trial, self.splits)
+            except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
+                return False
+        return True
+
+
+def figures_of(out: Path, trial: Trial, splits: Splits) -> pd.DataFrame:
+    """The figures of a run, a row for each case and structure.
+
+    ``labels`` counts the labeled groups (patients) that the run had, ``group`` is the patient of the case.
+    """
+    folder = out / RUNS / trial.name
+    read = table.read(folder / "masks" / "metrics.csv")
+    run = yaml.safe_load((folder / "run.yaml").read_text(encoding="utf-8"))
+    told = {
+        "arm": trial.arm.title,
+        "budget": trial.budget.title,
+        "labels": len({splits.group(case) for case in run["labeled_cases"]}),
+        "slices": trial.budget.slices,
+        "method": trial.arm.method,
+        "network": run["network"],
+        "pretraining": trial.arm.pretraining.label,
+        "fold": trial.fold,
+        "draw": trial.seed if trial.draw is None else trial.draw,
+        "seed": trial.seed,
+        "run": trial.name,
+        "case": read["case"],
+        "group": read["case"].map(splits.group),
+    }
+    return pd.concat([pd.DataFrame(told, index=read.index), read.drop(columns="case")], axis=1)
 
 
 def write_manifest(
@@ -65,6 +90,7 @@ def write_manifest(
     *,
     running: Sequence[str] = (),
     smoke: bool,
+    git: Mapping[str, Any] | None,
 ) -> None:
     """Write study.json: what was compared, and how each run ended."""
     told = {
@@ -78,7 +104,7 @@ def write_manifest(
         "measured_on": study.measured_on,
         "checkpoint": study.checkpoint,
         "study": study.model_dump(mode="json", exclude_defaults=True),
-        "git": git_state(),
+        "git": git,
         "reported": None if study.reported is None else study.reported.model_dump(),
         "runs": [_told(trial, outcomes.get(trial.name), trial.name in running) for trial in trials],
     }

@@ -20,17 +20,17 @@ class Room:
     Attributes:
         cores: of the CPU.
         memory: GiB.
-        gpus: GiB of each GPU, by its number.
+        gpus: GiB of each GPU, by the name that CUDA_VISIBLE_DEVICES has for it.
         parallel: the most jobs at once; as many as fit unless given.
     """
 
     cores: int
     memory: float
-    gpus: Mapping[int, float] = field(default_factory=dict)
+    gpus: Mapping[str, float] = field(default_factory=dict)
     parallel: int | None = None
 
     def __post_init__(self) -> None:
-        self.taken: dict[str, tuple[Need, int | None]] = {}
+        self.taken: dict[str, tuple[Need, str | None]] = {}
 
     def split(self, needs: Sequence[Need]) -> int:
         """How many jobs of such needs run at once; each gets as many of the cores."""
@@ -65,18 +65,18 @@ class Room:
         self.taken[name] = (need, gpu)
         if not (self.gpus and need.gpu):
             return {}
-        return {"CUDA_VISIBLE_DEVICES": str(max(self.gpus, key=self._left) if gpu is None else gpu)}
+        return {"CUDA_VISIBLE_DEVICES": max(self.gpus, key=self._left) if gpu is None else gpu}
 
     def free(self, name: str) -> None:
         """The job has ended."""
         self.taken.pop(name, None)
 
-    def _gpu(self, need: Need) -> int | None:
+    def _gpu(self, need: Need) -> str | None:
         """The GPU with the most memory left, if that is enough."""
         fit = [n for n in self.gpus if self._left(n) >= need.gpu]
         return max(fit, key=self._left) if fit and need.gpu else None
 
-    def _left(self, gpu: int) -> float:
+    def _left(self, gpu: str) -> float:
         return self.gpus[gpu] - sum(need.gpu for need, own in self.taken.values() if own == gpu)
 
 
@@ -86,16 +86,17 @@ def this_room(*, parallel: int | None, device: str) -> Room:
     return Room(cores, SHARE * _free_memory(), {} if device == "cpu" else _gpus(), parallel)
 
 
-def _gpus() -> dict[int, float]:
-    """GiB free on each GPU, numbered as those who are told CUDA_VISIBLE_DEVICES number them."""
+def _gpus() -> dict[str, float]:
+    """GiB free on each GPU, by its number, or as CUDA_VISIBLE_DEVICES names it: GPU-8932f937, MIG-…"""
     import torch
 
     if not torch.cuda.is_available():
         return {}
+    count = torch.cuda.device_count()
     seen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    numbers = list(map(int, seen.split(","))) if seen and seen.replace(",", "").isdigit() else None
-    free = [SHARE * torch.cuda.mem_get_info(n)[0] / 2**30 for n in range(torch.cuda.device_count())]
-    return dict(zip(numbers or range(len(free)), free, strict=False))
+    names = [name.strip() for name in seen.split(",")] if seen else list(map(str, range(count)))
+    free = [SHARE * torch.cuda.mem_get_info(n)[0] / 2**30 for n in range(count)]
+    return dict(zip(names, free, strict=False))  # what follows a name that leads nowhere is not seen
 
 
 def _free_memory() -> float:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from pathlib import Path
 
@@ -31,24 +33,26 @@ def carry_out(
     One that fails takes down those that need it, and no others.
 
     Args:
-        out: the study's folder, where the file that stops all may lie.
+        out: the study's folder, where the file that stops all may come to lie; see `alone`.
         environment: variables for every job's process.
 
     Returns:
         each job's outcome, by its name.
 
     Raises:
-        Stopped: a signal came; every job was told to save and end.
+        Stopped: a signal came, or the file; every job was told to save and end.
     """
     stop = out / STOP
-    stop.unlink(missing_ok=True)
-    outcomes = {job.name: Outcome("done") for job in jobs if job.is_done()}
+    outcomes = {job.name: Outcome("done", seconds=job.seconds()) for job in jobs if job.is_done()}
     waiting = [job for job in jobs if job.name not in outcomes]
     running: dict[Future[Outcome], Job] = {}
-    with Interrupt() as interrupt:
+    known = {job.name for job in jobs}
+    assert all(name in known for job in jobs for name in job.needs)
+    with Interrupt() as interrupt, _leaving_nobody(stop):
         while waiting or running:
             if interrupt.received is not None:
                 stop.touch()
+            if stop.exists():
                 waiting = []
             waiting = _without_doomed(waiting, outcomes)
             waiting = _begin(waiting, running, outcomes, crew, environment or {}, stop)
@@ -59,10 +63,21 @@ def carry_out(
                 outcomes[job.name] = _outcome(future)
         watch(outcomes, [])
         left = len(jobs) - sum(outcome.state == "done" for outcome in outcomes.values())
-        if interrupt.received is not None and left:
+        if left and stop.exists():
             told = f"stopped with {left} of {len(jobs)} left, all saved; give the same command to go on"
-            raise Stopped(told, interrupt.received)
+            raise Stopped(told, interrupt.received or signal.SIGINT)
     return outcomes
+
+
+@contextlib.contextmanager
+def _leaving_nobody(stop: Path) -> Iterator[None]:
+    """On an error, as of a full disk, or a second Ctrl-C, jobs are told to end, as nobody would look after them."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            stop.touch()
+        raise
 
 
 def _begin(
@@ -102,5 +117,7 @@ def _outcome(future: Future[Outcome]) -> Outcome:
     """How the job ended, or what befell its supervisor: Dask gives up on one that has cost several workers."""
     try:
         return future.result()
-    except (Exception, CancelledError) as e:
+    except CancelledError:
+        return Outcome("failed", "the cluster's scheduler was lost, so nothing is known of it")
+    except Exception as e:
         return Outcome("failed", f"its supervisor was lost: {type(e).__name__}: {e}")

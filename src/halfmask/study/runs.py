@@ -7,8 +7,9 @@ from pathlib import Path
 
 from halfmask.data.plan import Plan
 from halfmask.learning.recipe import BASE, Recipe
-from halfmask.study.grid import Pretraining, Trial
+from halfmask.study.grid import Arm, Trial
 from halfmask.study.protocol import Study, Training
+from halfmask.study.rows import slug
 from halfmask.training.device import precision_of
 from halfmask.training.pretrained import named
 from halfmask.training.run import Run, describe
@@ -17,16 +18,12 @@ STORE, RUNS, PRETRAINED = "store", "runs", "pretrained"
 """What a study's folder holds: one store, its runs, and what they start from."""
 
 
-def described(study: Study, trial: Trial, plan: Plan, *, out: Path, device: str) -> Run:
-    """The training of a trial.
-
-    Args:
-        out: the study's folder.
+def described(study: Study, arm: Arm, plan: Plan, *, device: str) -> Run:
+    """What all trainings of an arm have in common.
 
     Raises:
         ValueError: settings that do not fit each other or the plan, all of them.
     """
-    arm = trial.arm
     settings = arm.settings | {f"network.{name}": value for name, value in arm.network.settings.items()}
     return describe(
         plan,
@@ -34,14 +31,26 @@ def described(study: Study, trial: Trial, plan: Plan, *, out: Path, device: str)
         settings=settings,
         network=arm.network.name,
         recipe=recipe(study, arm.recipe, plan),
+        slice_axis=study.slice_axis,
+        precision=precision_of(study.precision, device),
+    )
+
+
+def of_trial(run: Run, trial: Trial, out: Path) -> Run:
+    """One training of an arm.
+
+    Args:
+        run: what it has in common with the arm's others.
+        out: the study's folder.
+    """
+    return dataclasses.replace(
+        run,
         labels=labels(trial.budget.labels),
         slices=trial.budget.slices,
-        slice_axis=study.slice_axis,
         fold=trial.fold,
         seed=trial.seed,
         draw=trial.draw,
-        precision=precision_of(study.precision, device),
-        init=init(arm.pretraining, trial.fold, out),
+        init=init(trial.arm, trial.fold, out),
     )
 
 
@@ -68,13 +77,15 @@ def labels(text: str) -> int | float | None:
     return int(text) if text.isdigit() else float(text)
 
 
-def init(variant: Pretraining, fold: int, out: Path) -> str | None:
+def init(arm: Arm, fold: int, out: Path) -> str | None:
     """What a run notes of where its first weights are from."""
-    if variant.init is not None:
-        return named(Path(variant.init))
-    return None if variant.method is None else str((out / PRETRAINED / pretrained_name(variant, fold)).resolve())
+    if arm.pretraining.init is not None:
+        return named(Path(arm.pretraining.init))
+    return None if arm.pretraining.method is None else str((out / PRETRAINED / pretrained_name(arm, fold)).resolve())
 
 
-def pretrained_name(variant: Pretraining, fold: int) -> str:
-    """The folder of a pre-training. On the study's own images each fold has its own, as they hold out others."""
-    return variant.label if variant.data else f"{variant.label}-f{fold}"
+def pretrained_name(arm: Arm, fold: int) -> str:
+    """The folder of a pre-training: each network has its own, and on the study's images each fold, as they hold out
+    others."""
+    parts = [arm.pretraining.label, arm.network.label, "" if arm.pretraining.data else f"f{fold}"]
+    return "-".join(slug(part) for part in parts if part)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from halfmask.data.plan import Plan
@@ -14,7 +14,7 @@ from halfmask.study.job import Job
 from halfmask.study.jobs import Place, preparations, pretrainings, run_job, shared
 from halfmask.study.measure import Cost
 from halfmask.study.protocol import Study
-from halfmask.study.runs import RUNS, described, labels
+from halfmask.study.runs import RUNS, described, labels, of_trial
 from halfmask.training.run import Run
 from halfmask.training.validation import validated
 
@@ -46,8 +46,11 @@ class Scheme:
         """A run of each arm, to see what it takes: memory and time hardly depend on the labels."""
         return {trial.arm.title: self.runs[trial.name] for trial in reversed(self.able)}
 
-    def jobs(self, costs: Mapping[str, Cost], threads: int) -> list[Job]:
+    def jobs(self, costs: Mapping[str, Cost], threads: int, *, given: str = "") -> list[Job]:
         """The jobs but for the preparation.
+
+        Args:
+            given: the `store_key` of what they are made from.
 
         Raises:
             ValueError: the folder holds runs of the same names that are others.
@@ -57,6 +60,7 @@ class Scheme:
             run_job(self.study, t, self.runs[t.name], self.place, costs[t.arm.title], threads=threads)
             for t in self.able
         ]
+        found = [replace(job, given=given) for job in found]
         changed = [f"{job.name}: {told}" for job in found if (told := job.differs())]
         if changed:
             some = "\n".join(changed[:5]) + (f"\nand {len(changed) - 5} more" if len(changed) > 5 else "")
@@ -87,11 +91,15 @@ def make_scheme(study: Study, place: Place, plan: Plan, splits: Splits, *, devic
     folds = range(len(splits.folds)) if study.folds == "all" else study.folds
     every = trials(study, folds)
     faults = list(_faults(study, splits, folds, place, every))
+    common: dict[str, Run] = {}
     runs = {}
     for trial in every:
         if not trial.arm.missing:
-            with _noted(faults, trial.arm.title):
-                runs[trial.name] = described(study, trial, plan, out=place.out, device=device)
+            title = trial.arm.title
+            with _noted(faults, title):
+                if title not in common:  # a network is built to see whether it can be, which takes its time
+                    common[title] = described(study, trial.arm, plan, device=device)
+                runs[trial.name] = of_trial(common[title], trial, place.out)
             with _noted(faults, trial.budget.title):
                 budget, draw = labels(trial.budget.labels), trial.seed if trial.draw is None else trial.draw
                 if trial.fold < len(splits.folds):

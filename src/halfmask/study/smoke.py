@@ -8,6 +8,7 @@ from typing import Any
 from halfmask.data.phantom import make_phantoms
 from halfmask.study.jobs import Place
 from halfmask.study.protocol import Preparation, Row, Study, Training
+from halfmask.study.rows import Own
 
 COHORT = "cohort"
 LABELED, SEALED, OTHERS, SHAPE = 6, 2, 4, (16, 64, 64)
@@ -29,7 +30,7 @@ NETWORKS: dict[str, Row] = {
 
 def make_small(study: Study, place: Place) -> tuple[Study, Place]:
     """The study on a phantom cohort, which is made in the study's folder: slices of 64 pixels, few steps, small
-    networks, one seed, two folds and draws at most. Every arm and every kind of budget stays."""
+    networks, one seed, two folds, draws and shares of slices at most. Every arm and every kind of budget stays."""
     cohort = place.out / COHORT
     if not (cohort / "dataset.json").is_file():
         sealed = SEALED if study.measured_on == "test" else 0
@@ -39,11 +40,12 @@ def make_small(study: Study, place: Place) -> tuple[Study, Place]:
     small = {
         "prepare": Preparation(dims=2, test=0.0, folds=2),
         "plan": PLAN,
-        "methods": {label: _row(row or {}, labels) for label, row in study.methods.items()},
+        "methods": {label: _row(study, label, labels) for label in study.methods},
         "networks": {label: _network(label, row or {}) for label, row in study.networks.items()}
         or {"unet": NETWORKS["unet"]},
         "pretraining": {label: _variant(row or {}) for label, row in study.pretraining.items()},
         "labels": list(dict.fromkeys(labels.values())),
+        "slices": list(dict.fromkeys([study.slices[0], study.slices[-1]])),
         "folds": [0, 1] if study.folds == "all" else [fold for fold in study.folds if fold < 2] or [0],
         "draws": study.draws and study.draws[:2],
         "seeds": study.seeds[:1],
@@ -56,18 +58,20 @@ def make_small(study: Study, place: Place) -> tuple[Study, Place]:
 
 
 def _few(budgets: list[str]) -> dict[str, str]:
-    """For each budget one that the cohort has: counts become 1, 2, 3; shares and "all" stay."""
+    """For each budget one that the cohort has: counts become 1, 2, 3; of shares the first stays; "all" stays."""
     counts = [budget for budget in budgets if budget.isdigit()]
-    return {b: str(min(counts.index(b) + 1, COUNT)) if b in counts else b for b in budgets}
+    shares = [budget for budget in budgets if budget.endswith("%")]
+    small = {count: str(min(n + 1, COUNT)) for n, count in enumerate(counts)}
+    return {budget: small.get(budget, shares[0] if budget in shares else budget) for budget in budgets}
 
 
-def _row(row: Row, labels: dict[str, str]) -> Row:
-    small = dict(row)
-    if "labels" in row:
-        given = row["labels"] if isinstance(row["labels"], list) else [row["labels"]]
-        small["labels"] = list(dict.fromkeys(labels[str(budget)] for budget in given))
-    if "recipe" in row:
-        small["recipe"] = _shortened(row["recipe"])
+def _row(study: Study, label: str, labels: dict[str, str]) -> Row:
+    small = dict(study.methods[label] or {})
+    if "labels" in small:
+        own = Own.of(label, dict(small), study).labels or ()
+        small["labels"] = list(dict.fromkeys(labels[budget] for budget in own))
+    if "recipe" in small:
+        small["recipe"] = _shortened(small["recipe"])
     return small
 
 
@@ -76,10 +80,13 @@ def _network(label: str, row: Row) -> Row:
 
 
 def _variant(row: Row) -> Row:
-    """Weights from elsewhere would fit no small network, so such a variant starts from nothing."""
-    if not row or "init" in row:
+    """Weights from elsewhere would fit no small network, so such a variant keeps its label and starts from nothing."""
+    if "init" in row:
+        return {"init": None}
+    if not row:
         return {}
-    return {**row, "prepare": {"dims": 2, "test": 0.0}, "recipe": _shortened(row.get("recipe") or {})}
+    small = {**row, "recipe": _shortened(row.get("recipe", {}))}
+    return {**small, "prepare": {"dims": 2, "test": 0.0}} if row.get("data") else small
 
 
 def _short(recipe: Training) -> Training:

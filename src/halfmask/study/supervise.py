@@ -61,7 +61,7 @@ def supervise(job: Job, environment: Mapping[str, str], stop: Path) -> Outcome:
             return Outcome("done", seconds=took())
         if stop.exists():
             return Outcome("stopped", seconds=took())
-        told = last_words(job.folder / LOG) or _ending(code)
+        told = last_words(job.folder / LOG) or ending(code)
         if code == USER:
             break
     return Outcome("failed", told, took())
@@ -105,7 +105,8 @@ def last_words(log: Path) -> str:
     return ""
 
 
-def _ending(code: int) -> str:
+def ending(code: int) -> str:
+    """How a process ended, in words, by its exit code."""
     if code >= 0:
         return f"it ended with exit code {code}"
     hint = "; was there not enough memory?" if -code == signal.SIGKILL else ""

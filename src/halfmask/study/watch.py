@@ -52,7 +52,7 @@ class Watch:
             from rich.console import Console
             from rich.live import Live
 
-            self.live = Live(console=Console(stderr=True), refresh_per_second=2)
+            self.live = Live(console=Console(stderr=True), refresh_per_second=2, transient=True)
             self.live.start()
         return self
 
@@ -61,17 +61,19 @@ class Watch:
             self.live.stop()
 
     def __call__(self, outcomes: Mapping[str, Outcome], running: Sequence[str]) -> None:
-        shares = {name: self.expected[name].share() for name in running if name in self.expected}
         if self.known is None:
             self.known = set(outcomes)
             self.before = self._work(outcomes, {})
         for name in [name for name in outcomes if name not in self.known]:
             self.known.add(name)
             self._tell(name, outcomes[name])
+        if self.live is None and (not running or time.monotonic() - self.said < EVERY):
+            return
+        shares = {name: self.expected[name].share() for name in running if name in self.expected}
         summary = self._summary(outcomes, shares, running)
         if self.live is not None:
             self.live.update(self._table(shares, running, outcomes, summary))
-        elif time.monotonic() - self.said > EVERY and running:
+        else:
             self.said = time.monotonic()
             say(f"{summary}: " + ", ".join(f"{name} {100 * shares.get(name, 0):.0f} %" for name in running))
 

@@ -30,6 +30,7 @@ def study(
     """Carry out a study and report on it; goes on where it was stopped, and one failing run stops no other."""
     from halfmask.report.study import read_study as read_results
     from halfmask.study import crew as crews
+    from halfmask.study.alone import alone
     from halfmask.study.conduct import conduct, prepare
     from halfmask.study.forecast import forecast, told
     from halfmask.study.grid import arms
@@ -51,17 +52,18 @@ def study(
             seen = forecast(planned, place, crew, spacing=millimeters(planned.prepare.spacing), device=device)
         print("\n".join(told(seen)))
         return None
-    if smoke:
-        planned, place = make_small(planned, Place(out.resolve(), out.resolve()))
-    elif place is None:
+    if place is None and not smoke:
         raise ValueError(f"{file} names no data; give --data, or --smoke to try it on a made-up cohort")
     lacking = [f"{arm.title}: {arm.missing}" for arm in arms(planned) if arm.missing]
     if lacking and not (skip_missing or smoke):
         raise ValueError("\n".join([*lacking, "give --skip-missing to go without these arms"]))
-    with crews.cluster(cluster) if cluster else crews.local(room) as crew:
-        store = prepare(planned, place, crew)
-        outcomes = conduct(planned, place, store, crew, device=device, smoke=smoke)
-    report([out], out=out / "report.html")
+    with alone(out):
+        if place is None:
+            planned, place = make_small(planned, Place(out.resolve(), out.resolve()))
+        with crews.cluster(cluster) if cluster else crews.local(room) as crew:
+            store = prepare(planned, place, crew)
+            outcomes = conduct(planned, place, store, crew, device=device, smoke=smoke)
+        report([out], out=out / "report.html")
     failed = {name: outcome.error for name, outcome in outcomes.items() if outcome.state == "failed"}
     if failed:
         some = [f"{name}: {error.splitlines()[0]}" for name, error in list(failed.items())[:5]]

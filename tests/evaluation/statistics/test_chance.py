@@ -1,12 +1,36 @@
+import itertools
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from halfmask.evaluation.statistics.chance import holm, signed_rank
+from halfmask.evaluation.statistics.chance import holm, least_p, signed_rank
 
 
 def test_p_is_that_of_scipy_without_the_ties():
     assert signed_rank([0.0, *np.arange(1, 8)]) == pytest.approx(stats.wilcoxon(np.arange(1, 8)).pvalue)
+
+
+@pytest.mark.parametrize("n", [6, 11])
+def test_p_counts_every_choice_of_signs_where_differences_are_equal(n):
+    drawn = np.random.default_rng(n).integers(-3, 6, n).astype(float)
+    moved = drawn[drawn != 0]
+    signs = np.array(list(itertools.product([-1, 1], repeat=len(moved))))
+    ranks = stats.rankdata(np.abs(moved))
+    reached = np.abs(signs @ ranks) >= abs(np.sign(moved) @ ranks) - 1e-9
+    assert signed_rank(drawn) == pytest.approx(reached.mean())
+    assert signed_rank(-drawn) == signed_rank(drawn)
+
+
+def test_five_equal_differences_are_no_proof():
+    assert [least_p(n) for n in (6, 9)] == [signed_rank(np.ones(n)) for n in (6, 9)]
+    assert signed_rank([0.1] * 5 + [0.0]) == 0.0625
+
+
+def test_many_cases_are_those_of_scipy():
+    for n in (50, 51, 200):
+        values = np.random.default_rng(n).normal(0.3, 1, n)
+        assert signed_rank(values) == pytest.approx(stats.wilcoxon(values).pvalue, rel=1e-6)
 
 
 def test_ties_prove_nothing_and_few_cases_are_not_tested():

@@ -71,7 +71,8 @@ def test_too_few_for_a_test():
 
 
 def test_caveats():
-    assert caveats(BETTER) == []
+    assert caveats(replace(BETTER, repetitions=3)) == []
+    assert caveats(BETTER)[0].startswith("each patient was measured twice")
     assert caveats(replace(BETTER, repetitions=1, unpaired=1, left_out=3)) == [
         "each patient was measured once, so other draws and seeds may differ",
         "left out: 1 run that only one of the two has",
@@ -90,6 +91,8 @@ def test_break_even():
     assert break_even_sentence(more) == (
         "6 labels with fixmatch equal more than 40 labels supervised [11, more than 40]"
     )
+    rounded = replace(more, equal=40 * (1 - 1e-15))
+    assert break_even_sentence(rounded) == break_even_sentence(more), "not extrapolated as well"
     fewer = replace(EQUAL, fewest=0.5, equal=0.5, low=0.5, high=0.5)
     assert break_even_sentence(fewer) == "6 labels with fixmatch equal fewer than 1 label supervised"
     slices = replace(EQUAL, by="slices", budget="20 % of slices", x=0.2, equal=0.45, low=0.3, high=1, fewest=0.05,
@@ -101,13 +104,12 @@ def test_break_even():
 
 def test_the_next_labels():
     assert next_sentence(NEXT) == (
-        "7 → 14 labels would bring fixmatch about 2.1 Dice points [1.0, 3.0] (from the fitted curve)"
+        "7 → 14 labels would bring fixmatch about 2.1 Dice points [1.0, 3.0] (if the fitted curve holds)"
     )
-    assert next_sentence(replace(NEXT, misfit=0.2)).endswith("(from the fitted curve, a rough fit)")
+    assert next_sentence(replace(NEXT, misfit=0.2)).endswith("(if the fitted curve holds, a rough fit)")
     told = next_sentence(replace(NEXT, metric="hd95", gain=1.5, low=0.5, high=2.0, kind="line", structure="LV"))
     assert told == (
-        "7 → 14 labels would bring fixmatch about 1.50 mm HD95 less [0.50, 2.00] on LV "
-        "(from a line through two budgets)"
+        "7 → 14 labels would bring fixmatch about 1.50 mm HD95 less [0.50, 2.00] on LV (by a line through two budgets)"
     )
 
 

@@ -22,6 +22,8 @@ from halfmask.evaluation.statistics.outcomes import case_results, cells
 FLAT = 1e-9
 """What a curve must gain from its first budget to its last for a label to be worth anything; less is rounding."""
 
+ROUNDING = 1e-9
+
 
 @dataclass(frozen=True)
 class BreakEven:
@@ -52,6 +54,11 @@ class BreakEven:
     fewest: float
     most: float
     measured: tuple[float, float]
+
+    @property
+    def found(self) -> bool:
+        """Whether the curve tells how many, and not only that it is more or fewer."""
+        return self.fewest * (1 + ROUNDING) < self.equal < self.most * (1 - ROUNDING)
 
     @property
     def extrapolated(self) -> bool:
@@ -128,13 +135,16 @@ def break_even(
 
 
 def next_labels(curve: LearningCurve, times: float = 2) -> Next | None:
-    """What ``times`` the labels of the largest budget would bring; None without a curve, or beyond all slices."""
+    """What ``times`` the labels of the largest budget would bring; None without a curve, beyond all slices, or if the
+    curve is flat: labels brought nothing so far, which is no proof that more would not."""
     x = curve.points[-1].x
     then = _within(times * x, curve.by)
     if curve.law is None or then <= x:
         return None
     values = curve.law([x, then])
     gains = values[:, 1] - values[:, 0]
+    if gains[0] < FLAT:
+        return None
     low, high = interval(gains[1:], curve.units)
     return Next(
         curve.arm, curve.metric, curve.structure, curve.by, x, then,

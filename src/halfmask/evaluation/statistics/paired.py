@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from halfmask.evaluation.statistics.aligned import Aligned
 from halfmask.evaluation.statistics.bootstrap import interval, resampled_means
 from halfmask.evaluation.statistics.chance import holm, signed_rank
 from halfmask.evaluation.statistics.direction import sign
@@ -82,7 +83,36 @@ def difference(
     Raises:
         ValueError: see `outcomes.case_results`.
     """
-    pairs, unpaired = _pairs(table, arm, rival, budget, metric, structure)
+    found = differences(table, [(arm, rival)], budget=budget, metric=metric, structure=structure)
+    return found[0] if found else None
+
+
+def differences(
+    table: pd.DataFrame,
+    pairs: Sequence[tuple[str, str]],
+    *,
+    budget: str,
+    metric: str = "dice",
+    structure: str | None = None,
+) -> list[Difference]:
+    """The `difference` of each pair, arm and rival, that has something in common; each arm is looked up once.
+
+    Raises:
+        ValueError: see `outcomes.case_results`.
+    """
+    arms = dict.fromkeys(arm for pair in pairs for arm in pair)
+    if not arms:
+        return []
+    results = {arm: case_results(table, arm=arm, budget=budget, metric=metric, structure=structure) for arm in arms}
+    aligned, unit = Aligned(results), unit_word(table)
+    found = [_difference(aligned, arm, rival, budget, metric, structure, unit) for arm, rival in pairs]
+    return [d for d in found if d is not None]
+
+
+def _difference(
+    aligned: Aligned, arm: str, rival: str, budget: str, metric: str, structure: str | None, unit: str
+) -> Difference | None:
+    pairs = aligned.pair(arm, rival)
     both = pairs.dropna()
     if both.empty:
         return None
@@ -93,8 +123,9 @@ def difference(
     return Difference(
         arm, rival, budget, metric, structure,
         mean=float(by_unit.mean()), low=float(low), high=float(high), p=signed_rank(by_unit),
-        better=int((gains > 0).sum()), worse=int((gains < 0).sum()), units=len(by_unit), unit=unit_word(table),
-        repetitions=len(found.repetitions), runs=len(_runs(both)), unpaired=unpaired, left_out=len(pairs) - len(both),
+        better=int((gains > 0).sum()), worse=int((gains < 0).sum()), units=len(by_unit), unit=unit,
+        repetitions=len(found.repetitions), runs=both.reset_index(CASE, drop=True).index.nunique(),
+        unpaired=aligned.unpaired(arm, rival), left_out=len(pairs) - len(both),
     )  # fmt: skip
 
 
@@ -113,13 +144,12 @@ def against(
         ValueError: see `outcomes.case_results`.
     """
     check(table, metric, structure)
+    pairs = [(str(arm), baseline) for arm in table["arm"].unique() if arm != baseline]
     found = [
-        difference(table, arm=arm, rival=baseline, budget=budget, metric=metric, structure=structure)
+        differences(table, pairs, budget=str(budget), metric=metric, structure=structure)
         for budget in table["budget"].unique()
-        for arm in table["arm"].unique()
-        if arm != baseline
     ]
-    return corrected([d for d in found if d is not None])
+    return corrected([d for each in found for d in each])
 
 
 def paired_units(
@@ -136,29 +166,11 @@ def paired_units(
     Raises:
         ValueError: see `outcomes.case_results`.
     """
-    pairs, _ = _pairs(table, arm, rival, budget, metric, structure)
-    both = pairs.dropna()
+    results = {
+        name: case_results(table, arm=name, budget=budget, metric=metric, structure=structure) for name in (arm, rival)
+    }
+    both = Aligned(results).pair(arm, rival).dropna()
     if both.empty:
         return pd.DataFrame(columns=["arm", "rival"], dtype=float)
     found = cells(both)
     return pd.DataFrame(found.by_unit().T, index=found.units, columns=["arm", "rival"])
-
-
-def _pairs(
-    table: pd.DataFrame, arm: str, rival: str, budget: str, metric: str, structure: str | None
-) -> tuple[pd.DataFrame, int]:
-    """The results of both arms in the runs that both have, NaN where one lacks it; and how many runs only one has."""
-    ours, theirs = (
-        case_results(table, arm=name, budget=budget, metric=metric, structure=structure) for name in (arm, rival)
-    )
-    shared = _runs(ours).intersection(_runs(theirs))
-    pairs = pd.concat({"arm": ours, "rival": theirs}, axis=1)
-    return pairs[_runs_of_rows(pairs).isin(shared)], len(_runs(ours).symmetric_difference(_runs(theirs)))
-
-
-def _runs_of_rows(results: pd.DataFrame | pd.Series) -> pd.Index:
-    return results.reset_index(CASE, drop=True).index
-
-
-def _runs(results: pd.DataFrame | pd.Series) -> pd.Index:
-    return _runs_of_rows(results).unique()

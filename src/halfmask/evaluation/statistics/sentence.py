@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from halfmask.evaluation.metrics import DISTANCES
-from halfmask.evaluation.statistics.break_even import BreakEven, Next
+from halfmask.evaluation.statistics.break_even import ROUNDING, BreakEven, Next
 from halfmask.evaluation.statistics.chance import p_value
 from halfmask.evaluation.statistics.direction import SHARES, lower_is_better
 from halfmask.evaluation.statistics.learning import Axis
@@ -53,6 +53,11 @@ def caveats(found: Difference) -> list[str]:
     told = []
     if found.repetitions == 1:
         told.append(f"each {found.unit} was measured once, so other draws and seeds may differ")
+    if found.repetitions == 2:
+        told.append(
+            f"each {found.unit} was measured twice: that says little of other draws and seeds, and the interval may be "
+            "too narrow"
+        )
     if found.unpaired:
         told.append(f"left out: {_count(found.unpaired, 'run')} that only one of the two has")
     if found.left_out:
@@ -67,23 +72,24 @@ def break_even_sentence(found: BreakEven) -> str:
         budget = f"{budget} ({found.x:.0f})"
     ends = [_bounded(end, found) for end in (found.low, found.high)]
     span = "" if math.isnan(found.low) or ends[0] == ends[1] else f" [{', '.join(ends)}]"
-    beyond = " (extrapolated)" if found.extrapolated and found.fewest < found.equal < found.most else ""
+    beyond = " (extrapolated)" if found.extrapolated and found.found else ""
     rough = " (the fit is rough)" if found.misfit > ROUGH else ""
     equal = _bounded(found.equal, found)
     noun = _noun(equal, found.by)
-    return f"{budget} with {found.arm} equal {equal} {noun} {found.baseline}{span}{beyond}{rough}"
+    verb = "equals" if budget.startswith("1 ") else "equal"
+    return f"{budget} with {found.arm} {verb} {equal} {noun} {found.baseline}{span}{beyond}{rough}"
 
 
 def next_sentence(found: Next) -> str:
-    """``7 → 14 labels would bring A about 2.1 Dice points [1.0, 3.0] (from the fitted curve)``."""
+    """``7 → 14 labels would bring A about 2.1 Dice points [1.0, 3.0] (if the fitted curve holds)``."""
     rough = ", a rough fit" if found.misfit > ROUGH else ""
-    source = "the fitted curve" if found.kind == "power law" else "a line through two budgets"
+    source = "if the fitted curve holds" if found.kind == "power law" else "by a line through two budgets"
     span = _span((found.low, found.high), found.metric)
     less = " less" if lower_is_better(found.metric) else ""
     now, then = _amount_of_labels(found.x, found.by), _amount_of_labels(found.then, found.by)
     return (
         f"{now} → {then} {_noun(then, found.by)} would bring {found.arm} about "
-        f"{amount(found.gain, found.metric)}{less}{span and ' '}{span}{_on(found.structure)} (from {source}{rough})"
+        f"{amount(found.gain, found.metric)}{less}{span and ' '}{span}{_on(found.structure)} ({source}{rough})"
     )
 
 
@@ -128,9 +134,9 @@ def _amount_of_labels(x: float, by: Axis) -> str:
 
 def _bounded(x: float, found: BreakEven) -> str:
     told = _amount_of_labels(x, found.by)
-    if x >= found.most * (1 - 1e-9):
+    if x >= found.most * (1 - ROUNDING):
         return f"at least {told}" if found.by == "slices" and found.most == 1 else f"more than {told}"
-    return f"fewer than {told}" if x <= found.fewest * (1 + 1e-9) else told
+    return f"fewer than {told}" if x <= found.fewest * (1 + ROUNDING) else told
 
 
 def _noun(amount: str, by: Axis) -> str:
