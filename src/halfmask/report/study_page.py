@@ -56,7 +56,7 @@ def study_page(folder: Path) -> Page:
     kept: list[Section] = [(key, said, part) for key, said, part in sections if part]
     html = document(f"halfmask study: {study.name}", _above(study, found), kept, count(len(study.runs), "run"))
     missing = [f"{run['name']}: {run['error']}" for run in study.runs if run["state"] == "failed"]
-    return Page(html, found.text(), missing)
+    return Page(html, SMOKE if study.smoke else found.text(), missing)
 
 
 def study_tables(folder: Path) -> dict[str, str]:
