@@ -115,8 +115,8 @@ def costs_of(scheme: Scheme, store: Store, crew: Crew, device: str, file: Path) 
 
 
 def _alone(run: Run) -> Run:
-    """The run with all labels and from nothing, which any store and any order of jobs allows."""
-    return replace(run, labels=None, init=None, seed=0, draw=None)
+    """The run with all labels, in the first fold and from nothing, which any store and any order of jobs allows."""
+    return replace(run, labels=None, fold=0, init=None, seed=0, draw=None)
 
 
 def _key(run: Run, store: Store, threads: int, device: str) -> str:
