@@ -13,6 +13,8 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 Weight = Annotated[float, Field(ge=0)]
 """A number from 0 up: the weight of a loss, a standard deviation."""
+Positive = Annotated[float, Field(gt=0)]
+"""A number above 0."""
 Share = Annotated[float, Field(ge=0, le=1)]
 """A number from 0 to 1: a share, a probability, the decay of an average."""
 Count = Annotated[int, Field(ge=1)]

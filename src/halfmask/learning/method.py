@@ -13,6 +13,7 @@ from halfmask.data.batch import Batch
 from halfmask.learning.clock import Clock
 from halfmask.learning.minimize import Minimize
 from halfmask.learning.recipe import Recipe
+from halfmask.losses.entropy import class_entropy, region_entropy
 from halfmask.networks.factory import Builder
 
 
@@ -76,6 +77,10 @@ class Segmenter(Method):
     def probability(self, logits: Tensor) -> Tensor:
         """Probabilities (B, K, *spatial), float32, from logits: of classes, which sum to 1, or of each region."""
         return logits.float().softmax(dim=1) if self.exclusive else logits.float().sigmoid()
+
+    def entropy(self, probability: Tensor) -> Tensor:
+        """How undecided each voxel is, in [0, 1]: (B, *spatial), or (B, K, *spatial) for regions."""
+        return class_entropy(probability) if self.exclusive else region_entropy(probability)
 
     def decide(self, logits: Tensor) -> tuple[Tensor, Tensor]:
         """What a network says, as a label, and how sure it is of it; both without gradient.
