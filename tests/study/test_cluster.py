@@ -14,7 +14,7 @@ from halfmask.study.runner import carry_out
 from halfmask.training import checkpoint
 
 distributed = pytest.importorskip("distributed", reason="Dask is not installed (halfmask[cluster])")
-STEPS = 250
+STEPS = 800
 
 
 @pytest.fixture(scope="module")
