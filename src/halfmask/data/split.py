@@ -42,6 +42,10 @@ class Splits:
     def group(self, case: str) -> str:
         return self.groups.get(case, case)
 
+    def groups_of(self, cases: Iterable[str]) -> dict[str, str]:
+        """Case to group, for those of some cases that have one."""
+        return {case: self.groups[case] for case in cases if case in self.groups}
+
     @property
     def listed(self) -> bool:
         """Whether labels come in the order of the data set's own lists."""

@@ -72,9 +72,7 @@ def labels(text: str) -> int | float | None:
     """A budget of a study file, as `Splits.labeled` takes it."""
     if text == "all":
         return None
-    if text.endswith("%"):
-        return float(text[:-1]) / 100
-    return int(text) if text.isdigit() else float(text)
+    return float(text[:-1]) / 100 if text.endswith("%") else int(text)
 
 
 def init(arm: Arm, fold: int, out: Path) -> str | None:

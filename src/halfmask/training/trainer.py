@@ -244,8 +244,7 @@ class Trainer:
     def _contents(self) -> dict[str, Any]:
         """What the run is: all that has to be the same for it to go on."""
         cases = {"labeled": self.labeled, "unlabeled": self.unlabeled, "validation": [c.name for c in self.validation]}
-        patients = self.store.splits.groups
-        groups = {name: patients[name] for part in cases.values() for name in part if name in patients}
+        groups = self.store.splits.groups_of(itertools.chain(*cases.values()))
         return contents(self.plan, self.run, self.store.path) | {"cases": cases, "groups": groups}
 
     def _write(self, name: str, *, optimizers: bool) -> None:
