@@ -24,6 +24,7 @@ from monai.utils import set_determinism
 from torch import Tensor
 from turns import arguments, by_turns, compare, finish
 
+from halfmask.augment.space import Space
 from halfmask.augment.views import Augmentation, strong
 from halfmask.data.batch import Images
 from halfmask.data.phantom import draw
@@ -111,7 +112,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.manual_seed(0)
     set_determinism(0)
-    augmentation = Augmentation((given.size,) * 3, (1.0,) * 3, (True,) * 3)
+    augmentation = Augmentation((given.size,) * 3, Space((1.0,) * 3, (True,) * 3))
     phantoms = [draw(subject, shape=augmentation.margin()) for subject in (0, 1)]
     image = torch.stack([torch.from_numpy(p.image).float() for p in phantoms]).to(given.device)
     image = (image - image.mean((2, 3, 4), keepdim=True)) / image.std((2, 3, 4), keepdim=True)

@@ -28,6 +28,8 @@ from halfmask.networks.segmenter import SegmentationNetwork
 CHANNELS, CLASSES, SIDE = 2, 3, 16
 MEMBERS = np.array([[0, 0, 1], [1, 0, 0], [1, 1, 0]], bool)
 """Which class lies in which of three regions: the second lies within the first, the third is what no one sought."""
+CASES = {f"case {number}": (2 * SIDE,) * 3 for number in range(3)}
+"""The names and shapes of the cases that the images of `some_batch` are from."""
 Make = Callable[[Builder], Method]
 
 
@@ -49,17 +51,24 @@ def some_batch(
         sparse: share of the labels that nobody annotated.
     """
     shape = (SIDE,) * dims
+    place = torch.cat([torch.eye(3)[:, 3 - dims :], torch.full((3, 1), SIDE / 2)], 1).double()
 
     def images(n: int) -> Images:
         label = torch.randint(0, CLASSES, (n, *shape))
         image = label[:, None] - 1 + 0.5 * torch.randn(n, CHANNELS, *shape)
-        return Images(image, label, torch.arange(n))
+        return Images(image, label, torch.arange(n) % len(CASES), place.repeat(n, 1, 1))
 
     known, unknown = images(labeled), images(unlabeled)
     label = known.label.masked_fill(torch.rand(known.label.shape) < sparse, IGNORE)  # type: ignore[union-attr]
     if not exclusive:
         label = region_labels(label, MEMBERS)
     return Batch(known.with_(label=label), unknown.with_(label=None))
+
+
+def begun(method: Method) -> Method:
+    """A method that knows the cases, and trains."""
+    method.begin(CASES)
+    return method.train()
 
 
 def arranged(method: Method) -> Method:
@@ -75,7 +84,7 @@ def arranged(method: Method) -> Method:
             for segmenter in (m for m in network.modules() if isinstance(m, SegmentationNetwork)):
                 for p in segmenter.head.parameters():
                     p.mul_(30)
-    return method
+    return begun(method)
 
 
 def minimizer(method: Method, kind: type[Minimizer] = Minimizer) -> Minimizer:
@@ -100,7 +109,7 @@ class Watch(Minimizer):
 
 def check_losses_pull_and_state_moves(make: Make, dims: int, exclusive: bool = True) -> None:
     """Over a cycle students learn, teachers follow, centers shift: nothing that a method keeps stands still."""
-    method = arranged(make(small(dims, exclusive=exclusive))).train()
+    method = arranged(make(small(dims, exclusive=exclusive)))
     before = copy.deepcopy(method.state_dict())
     watch = minimizer(method, Watch)
     for step in range(method.steps_per_cycle):
@@ -124,7 +133,7 @@ def check_halves(make: Make, dims: int, exclusive: bool = True) -> None:
     ``supervised`` and ``…_labeled`` on the labeled images alone, ``…_unlabeled`` on the unlabeled
     alone; every other loss on the unlabeled at least. With instance norm: batch norm ties the halves.
     """
-    method = arranged(make(small(dims, exclusive=exclusive, norm="instance"))).train()
+    method = arranged(make(small(dims, exclusive=exclusive, norm="instance")))
     batch, other = some_batch(dims, exclusive=exclusive), some_batch(dims, exclusive=exclusive)
     plain = _losses(method, batch)
     labeled = _losses(method, Batch(other.labeled, batch.unlabeled))
@@ -141,7 +150,7 @@ def check_halves(make: Make, dims: int, exclusive: bool = True) -> None:
 
 def check_unannotated(make: Make, dims: int, exclusive: bool = True) -> None:
     """Ignored voxels teach nothing: with none annotated the supervised loss is 0, and the step goes on."""
-    method = arranged(make(small(dims, exclusive=exclusive))).train()
+    method = arranged(make(small(dims, exclusive=exclusive)))
     losses = _losses(method, some_batch(dims, exclusive=exclusive, sparse=1.0))
     assert losses["supervised"] == 0, f"without one annotated voxel the supervised loss is {losses['supervised']}"
     batch = some_batch(dims, exclusive=exclusive, sparse=0.5)
@@ -161,10 +170,10 @@ def check_reproducible(make: Make, dims: int, exclusive: bool = True) -> None:
 
     The checkpoint is of a method some steps on: all that it keeps from them has to be in its state.
     """
-    method = arranged(make(small(dims, exclusive=exclusive, dropout=0.2))).train()
+    method = arranged(make(small(dims, exclusive=exclusive, dropout=0.2)))
     for step in range(method.steps_per_cycle):
         method.step(some_batch(dims, exclusive=exclusive), minimizer(method), Clock(40 + step, 100))
-    twin = make(small(dims, exclusive=exclusive, dropout=0.2)).train()
+    twin = begun(make(small(dims, exclusive=exclusive, dropout=0.2)))
     twin.load_state_dict(method.state_dict())
     batch = some_batch(dims, exclusive=exclusive)
     for each in (method, twin):

@@ -6,13 +6,14 @@ import torch
 from halfmask.augment.geometry import Geometry
 from halfmask.augment.mixing import CutMix, Mixup, PatchSwap
 from halfmask.augment.spline import spline
+from halfmask.augment.space import Space
 from halfmask.augment.views import Augmentation, strong
 from halfmask.data.batch import IGNORE, Images
 
 PLANS = [
-    Augmentation((24, 20), (1.0, 1.0), (True, True)),
-    Augmentation((16, 14, 12), (1.0, 1.2, 1.0), (True, True, False), elastic=0.8),
-    Augmentation((6, 20, 20), (8.0, 1.0, 1.0), (False, True, True)),
+    Augmentation((24, 20), Space((1.0, 1.0), (True, True))),
+    Augmentation((16, 14, 12), Space((1.0, 1.2, 1.0), (True, True, False)), elastic=0.8),
+    Augmentation((6, 20, 20), Space((8.0, 1.0, 1.0), (False, True, True))),
 ]
 
 
@@ -49,14 +50,14 @@ def test_views_have_the_patch_shape_and_keep_image_and_label_together(plan, view
 
 def test_margins_are_modest_and_none_across_thick_slices():
     assert PLANS[2].margin() == (6, 24, 24)
-    assert PLANS[2].free == (False, True, True)
-    assert Augmentation((96, 96, 96), (1, 1, 1), (True,) * 3).margin() == (112, 112, 112)
-    assert Augmentation((96, 96), (1, 1), (True,) * 2, enabled=False).margin() == (96, 96)
+    assert PLANS[2].space.free == (False, True, True)
+    assert Augmentation((96, 96, 96), Space((1, 1, 1), (True,) * 3)).margin() == (112, 112, 112)
+    assert Augmentation((96, 96), Space((1, 1), (True,) * 2), enabled=False).margin() == (96, 96)
 
 
 @pytest.mark.parametrize("plan", PLANS, ids=str)
 def test_switched_off_it_cuts_out_the_center(plan):
-    off = Augmentation(plan.patch, plan.spacing, plan.flips, enabled=False)
+    off = Augmentation(plan.patch, plan.space, enabled=False)
     images = crops(plan)
     center = Geometry.draw(images.image, plan.patch)
     for view in (off.weak, off.labeled):
@@ -123,7 +124,7 @@ def test_nothing_waits_for_the_device(plan):
     out = plan.labeled(plan.weak(images).with_(image=image, label=None))
     assert out.image.shape == (16, 2, *plan.patch)
     assert strong(image, holes=True).device.type == "meta"
-    geometry = Geometry.draw(image, flips=plan.flips, rotation=0.5, elastic=0.4, p_rotation=0.5, p_elastic=0.5)
+    geometry = Geometry.draw(image, flips=plan.space.flips, rotation=0.5, elastic=0.4, p_rotation=0.5, p_elastic=0.5)
     assert geometry.inverse().image(geometry.image(image)).shape == image.shape
     for mixing in (CutMix, PatchSwap, Mixup):
         assert mixing.draw(image)(image).shape == image.shape
@@ -133,4 +134,23 @@ def test_small_crops_and_ill_fitting_facts_are_refused():
     with pytest.raises(ValueError, match="cannot give patches"):
         PLANS[0].weak(Images(torch.zeros(1, 1, 24, 19), None, torch.zeros(1)))
     with pytest.raises(ValueError, match="one entry per axis"):
-        Augmentation((8, 8), (1.0, 1.0), (True, True, True))
+        Augmentation((8, 8), Space((1.0,) * 3, (True, True, True)))
+
+
+@pytest.mark.parametrize("plan", [PLANS[0], PLANS[2]], ids=["2d", "thick slices"])
+def test_a_view_knows_where_it_lies_in_its_case(plan):
+    """Of an image that holds its own coordinates, the weak view's values are the places that it names."""
+    dims, shape = len(plan.patch), plan.margin()
+    at = torch.stack(torch.meshgrid(*[torch.arange(n) for n in shape], indexing="ij")).float()
+    start = torch.tensor([7.0] * (3 - dims) + [-2.0, 5.0, 30.0][:dims])
+    place = torch.cat([torch.eye(3)[:, 3 - dims :], start[:, None]], 1).double()
+    images = Images(at.repeat(40, *[1] * (dims + 1)), None, torch.arange(40), place.repeat(40, 1, 1))
+    seen = plan.weak(images)
+    voxel = torch.stack(torch.meshgrid(*[torch.arange(n) for n in plan.patch], indexing="ij")).flatten(1)
+    named = seen.place @ torch.cat([voxel, torch.ones(1, voxel.shape[1])]).double()
+    inside = ((named - start[:, None])[:, 3 - dims :] >= 0).all(1)
+    inside &= (named[:, 3 - dims :] <= start[3 - dims :, None] + torch.tensor(shape)[:, None] - 1).all(1)
+    shown = seen.image.flatten(2) + start[3 - dims :, None]
+    far = (named[:, 3 - dims :] - shown).abs().amax(1)[inside]
+    assert inside.float().mean() > 0.8 and far.max() < 1e-3
+    assert (named[:, : 3 - dims] == 7).all()

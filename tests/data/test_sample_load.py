@@ -177,6 +177,7 @@ def test_a_batch_is_what_stands_in_the_store(cases, patch, margin, seed):
             place = drawn.place(seed, slot)
             case = cases[place.case]
             assert half.case[slot] == place.case
+            assert half.place[slot].tolist() == [[i == j for j in range(3)] + [place.start[i]] for i in range(3)]
             far = [(max(0, -s), max(0, s + c - n)) for s, c, n in zip(place.start, crop, case.shape, strict=True)]
             inside = tuple(slice(b, c - a) for (b, a), c in zip(far, crop, strict=True))
             source = tuple(slice(s + i.start, s + i.stop) for s, i in zip(place.start, inside, strict=True))

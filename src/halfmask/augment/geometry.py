@@ -166,6 +166,11 @@ class Geometry:
         """(B, *source) → (B, *shape), each voxel the nearest one's class, `IGNORE` outside the field."""
         return self._resample(y[:, None], "nearest", IGNORE)[:, 0]
 
+    def place(self, place: Tensor) -> Tensor:
+        """(B, 3, D + 1) of `Images.place` before → after; the displacement is left out."""
+        into, at = place[..., :-1], place[..., -1:]
+        return torch.cat([into @ self.matrix, into @ self.offset[..., None] + at], -1)
+
     def inside(self) -> Tensor:
         """(B, 1, *shape), bool: voxels whose value comes wholly from within the field."""
         # There the weights of the interpolation sum to 1; less a thousandth of a voxel for rounding.

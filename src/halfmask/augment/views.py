@@ -10,12 +10,9 @@ from torch import Tensor
 
 from halfmask.augment import intensity
 from halfmask.augment.draw import bias_knots, factor, histogram_levels, sometimes, uniform
-from halfmask.augment.geometry import Geometry
 from halfmask.augment.mixing import Box, cutout
+from halfmask.augment.space import Space
 from halfmask.data.batch import Images
-
-THICK = 3.0
-"""Slices this many times thicker than the finest voxel are not interpolated across (nnU-Net's threshold)."""
 
 
 @dataclass(frozen=True)
@@ -27,32 +24,24 @@ class Augmentation:
 
     Attributes:
         patch: voxels per axis; its length says whether 2D or 3D.
-        spacing: mm per axis.
-        flips: axes that may be mirrored; not one whose two sides differ in meaning.
+        space: what its axes allow.
         elastic: the greatest elastic displacement in voxels of the finest axis; 0, nnU-Net's choice, is none.
         enabled: if not, crops are only cut to `patch` about their center.
     """
 
     patch: tuple[int, ...]
-    spacing: tuple[float, ...]
-    flips: tuple[bool, ...]
+    space: Space
     elastic: float = 0.0
     enabled: bool = True
 
     def __post_init__(self) -> None:
-        if not len(self.patch) == len(self.spacing) == len(self.flips):
-            facts = f"patch {self.patch}, spacing {self.spacing} and flips {self.flips}"
-            raise ValueError(f"{facts} should each have one entry per axis")
-
-    @property
-    def free(self) -> tuple[bool, ...]:
-        """Axes that may rotate, scale and bend: those whose voxels are not thick slices."""
-        return tuple(mm < THICK * min(self.spacing) for mm in self.spacing)
+        if len(self.patch) != len(self.space.spacing):
+            raise ValueError(f"patch {self.patch} and {self.space} should each have one entry per axis")
 
     def margin(self) -> tuple[int, ...]:
         """The crop to load, some 1.16 patches along free axes: room for jitter, context for rotations."""
         share = 0.08 * self.enabled
-        return tuple(n + 2 * round(share * n * able) for n, able in zip(self.patch, self.free, strict=True))
+        return tuple(n + 2 * round(share * n * able) for n, able in zip(self.patch, self.space.free, strict=True))
 
     def weak(self, images: Images) -> Images:
         """Flips, jitter and, in one image of five each, a rotation up to 10° and a scale of 0.9–1.1."""
@@ -65,9 +54,7 @@ class Augmentation:
         where they keep to one plane and both its axes may be flipped. Where we differ: rotations take place
         in mm, scales are drawn log-uniformly, and jitter is as wide as the crop allows.
         """
-        flips = [flip for flip, able in zip(self.flips, self.free, strict=True) if able]
-        turn = math.pi if len(flips) == 2 and all(flips) else math.pi / 6
-        images = self._move(images, rotation=turn, scale=(0.7, 1.4), elastic=self.elastic)
+        images = self._move(images, rotation=self.space.turn, scale=(0.7, 1.4), elastic=self.elastic)
         if not self.enabled:
             return images
         x = images.image
@@ -76,7 +63,7 @@ class Augmentation:
         x = intensity.blur(x, sometimes(uniform(size, 0.5, 1), 0.2, 0.0, each=0.5))
         x = intensity.brightness(x, sometimes(factor(size, 0.75, 1.25), 0.15, 1.0))
         x = intensity.contrast(x, sometimes(factor(size, 0.75, 1.25), 0.15, 1.0))
-        x = intensity.low_resolution(x, sometimes(uniform(size, 0.5, 1), 0.25, 1.0, each=0.5), self.free)
+        x = intensity.low_resolution(x, sometimes(uniform(size, 0.5, 1), 0.25, 1.0, each=0.5), self.space.free)
         x = intensity.gamma(x, sometimes(factor(size, 0.7, 1.5), 0.1, 1.0), inverted=True)
         x = intensity.gamma(x, sometimes(factor(size, 0.7, 1.5), 0.3, 1.0))
         return images.with_(image=x)
@@ -85,23 +72,21 @@ class Augmentation:
         crop = tuple(images.image.shape[2:])
         if len(crop) != len(self.patch) or any(m < n for m, n in zip(crop, self.patch, strict=True)):
             raise ValueError(f"crops of {crop} voxels cannot give patches of {self.patch}")
-        geometry = Geometry.draw(
+        geometry = self.space.draw(
             images.image,
             self.patch,
-            flips=self.flips,
             rotation=rotation,
             scale=scale,
             elastic=elastic,
             jitter=[self.enabled * (m - n) // 2 for m, n in zip(crop, self.patch, strict=True)],
-            spacing=self.spacing,
-            free=self.free,
             p_flip=0.5 * self.enabled,
             p_rotation=0.2 * self.enabled,
             p_scale=0.2 * self.enabled,
             p_elastic=0.2 * self.enabled,
         )
         label = None if images.label is None else geometry.label(images.label)
-        return images.with_(image=geometry.image(images.image), label=label)
+        place = None if images.place is None else geometry.place(images.place)
+        return images.with_(image=geometry.image(images.image), label=label, place=place)
 
 
 def strong(image: Tensor, holes: bool = False) -> Tensor:

@@ -20,18 +20,22 @@ class Images:
         image: (B, C, *spatial), float32, normalized.
         label: (B, *spatial), int64 class numbers 0…K−1 or `IGNORE`; None where nothing is known.
         case: (B,), int64, the number of the case that each image was cut from.
+        place: (B, 3, D + 1), float64, on the CPU: voxel o of an image lies at ``place @ (*o, 1)`` in its case as it is
+            stored, but for an elastic deformation; None where nobody says.
     """
 
     image: Tensor
     label: Tensor | None
     case: Tensor
+    place: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.image)
 
     def to(self, device: torch.device | str) -> Images:
         move = lambda t: t.to(device, non_blocking=True)
-        return Images(move(self.image), None if self.label is None else move(self.label), move(self.case))
+        label = None if self.label is None else move(self.label)
+        return Images(move(self.image), label, move(self.case), self.place)
 
     def with_(self, **changes: Any) -> Images:
         """The same with other tensors, e.g. ``images.with_(image=noisy(images.image))``."""

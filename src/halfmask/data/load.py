@@ -80,13 +80,17 @@ def _memory() -> int:
 
 @dataclass(frozen=True)
 class Crops:
-    """Crops as stored: (B, C, *crop) int16, labels (B, *crop) uint8 or None, and (B, C) to normalize by."""
+    """Crops as stored: (B, C, *crop) int16, labels (B, *crop) uint8 or None, and (B, C) to normalize by.
+
+    ``start`` (B, 3) is the first voxel of each in its case.
+    """
 
     image: Tensor
     label: Tensor | None
     slope: Tensor
     shift: Tensor
     case: Tensor
+    start: Tensor
 
     def images(self, device: torch.device) -> Images:
         """On the device and normalized there."""
@@ -94,7 +98,8 @@ class Crops:
         column = (*self.slope.shape, 1, 1, 1)
         image = put(self.image).float() * put(self.slope).view(column) + put(self.shift).view(column)
         label = None if self.label is None else put(self.label).long()
-        return Images(image, label, put(self.case))
+        place = torch.cat([torch.eye(3).expand(len(self.start), 3, 3), self.start[..., None]], -1).double()
+        return Images(image, label, put(self.case), place)
 
 
 class Loader:
@@ -167,13 +172,16 @@ class Loader:
         labeled = self._flat(crops[0].images(self.device))
         if crops[1] is not None:
             return Batch(labeled, self._flat(crops[1].images(self.device)))
-        return Batch(labeled, Images(labeled.image[:0], None, labeled.case[:0]))
+        return Batch(labeled, labeled.with_(image=labeled.image[:0], label=None, case=labeled.case[:0], place=None))
 
     def _flat(self, images: Images) -> Images:
         if self.dims == 3:
             return images
+        assert images.place is not None
         return images.with_(
-            image=images.image.squeeze(2), label=None if images.label is None else images.label.squeeze(1)
+            image=images.image.squeeze(2),
+            label=None if images.label is None else images.label.squeeze(1),
+            place=images.place[..., 1:],
         )
 
     def _crops(self, stream: Stream, step: int) -> Crops:
@@ -197,9 +205,9 @@ class Loader:
             if label is not None:
                 label[slot][inner] = torch.as_tensor(classes[outer])
                 self._forget(stream, place.case, place.start, label[slot])
-        numbers = torch.tensor([p.case for p in places])
+        numbers, starts = torch.tensor([p.case for p in places]), torch.tensor([p.start for p in places])
         rows = lambda name: torch.from_numpy(np.stack([getattr(c, name) for c in cases]))
-        return Crops(image, label, rows("slope"), rows("shift"), numbers)
+        return Crops(image, label, rows("slope"), rows("shift"), numbers, starts)
 
     @staticmethod
     def _forget(stream: Stream, number: int, start: tuple[int, ...], label: Tensor) -> None:

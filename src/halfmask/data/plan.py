@@ -69,6 +69,11 @@ class Plan(BaseModel):
         return len(self.labels)
 
     @property
+    def axis_spacing(self) -> tuple[float, ...]:
+        """Of a patch's axes, mm; 1 where images keep their own."""
+        return tuple(1.0 if mm is None else mm for mm in self.spacing[3 - self.dims :])
+
+    @property
     def exclusive(self) -> bool:
         """Whether each voxel is one output's alone."""
         return self.outputs == "classes"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from halfmask.augment.space import Space
 from halfmask.data.batch import Batch
 from halfmask.learning.clock import Clock
 from halfmask.learning.minimize import Minimize
@@ -27,6 +28,7 @@ class Method(nn.Module):
 
     Attributes:
         exclusive: whether each voxel is of one class alone, or regions may overlap.
+        space: what the axes of the images allow, for a method that moves them itself.
         recipe: what it proposes for the run.
         steps_per_cycle: after so many steps every kind of step has come once.
     """
@@ -37,6 +39,8 @@ class Method(nn.Module):
     def __init__(self, network: Builder):
         super().__init__()
         self.exclusive = network.exclusive
+        ones, none = (1.0,) * network.dims, (False,) * network.dims
+        self.space = Space(tuple(network.spacing or ones), tuple(network.flips or none))
 
     def step(self, batch: Batch, minimize: Minimize, clock: Clock) -> None:
         """Take one training step.
@@ -51,8 +55,16 @@ class Method(nn.Module):
         """
         raise NotImplementedError
 
-    def begin(self, cases: Sequence[str]) -> None:
-        """Learn the names of the unlabeled cases, for a method that keeps something of each."""
+    def begin(self, cases: Mapping[str, tuple[int, ...]]) -> None:
+        """Learn which unlabeled cases there are, for a method that keeps something of each.
+
+        Args:
+            cases: name and shape (3,) as stored, in the order of the numbers in `Images.case`.
+        """
+
+    def rate(self, clock: Clock, scheduled: float) -> float:
+        """The factor on all learning rates in this step; ``scheduled`` is what the recipe's schedule says."""
+        return scheduled
 
     def optimizers(self, default: Callable[..., Optimizer]) -> dict[str, Optimizer]:
         """One optimizer for each network that learns, under the network's attribute name."""

@@ -90,6 +90,8 @@ class Builder:
 
     Attributes:
         exclusive: whether each voxel is of one of the classes, or they are regions that may overlap.
+        spacing: of training images, mm per axis; 1 if None.
+        flips: axes that may be mirrored; none if None.
     """
 
     name: str
@@ -102,6 +104,8 @@ class Builder:
     pooling: Sequence[Sequence[int]] | None = None
     kernels: Sequence[Sequence[int]] | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    spacing: Sequence[float] | None = None
+    flips: Sequence[bool] | None = None
 
     def __post_init__(self) -> None:
         with torch.device("meta"):  # shapes only: no memory, no random numbers

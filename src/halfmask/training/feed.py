@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from halfmask.augment.space import Space
 from halfmask.augment.views import Augmentation
 from halfmask.data.batch import IGNORE, Images
 from halfmask.data.load import CACHE, Loader
@@ -41,8 +42,7 @@ def unlabeled_cases(run: Run, store: Store) -> tuple[str, ...]:
 
 def augmentation(plan: Plan) -> Augmentation:
     """The augmentation that a plan calls for."""
-    spacing = tuple(1.0 if s is None else s for s in plan.spacing[3 - plan.dims :])
-    return Augmentation(patch=plan.patch, spacing=spacing, flips=plan.flips)
+    return Augmentation(plan.patch, Space(plan.axis_spacing, plan.flips))
 
 
 def target(plan: Plan, images: Images) -> Images:

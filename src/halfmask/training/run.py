@@ -130,6 +130,8 @@ def builder_of(plan: Plan, run: Run) -> Builder:
             dims=plan.dims,
             patch=plan.patch,
             settings=run.network_settings,
+            spacing=plan.axis_spacing,
+            flips=plan.flips,
             **(planned if run.network in ("unet", "residual_unet") else {}),
         )
     except ValueError as e:

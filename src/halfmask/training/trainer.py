@@ -95,7 +95,7 @@ class Trainer:
         self.method = method.to(self.device).to(memory_format=self.layout)  # type: ignore[call-overload]
         if options.compile if options.compile is not None else self.device.type == "cuda":
             compile_networks(self.method)
-        self.method.begin(self.unlabeled)
+        self.method.begin({name: store.case(name).shape for name in self.unlabeled})
         optimizers = self.method.optimizers(run.recipe.make_optimizer())
         self.minimize = Minimizer(self.method, optimizers, clip=run.recipe.clip, processes=processes)
         self.statistics = norm_statistics(self.method)
@@ -121,7 +121,7 @@ class Trainer:
             with Progress(self.run.method, steps, done=self.step) as progress:
                 for batch in self.loader.batches(self.step, steps):
                     clock = Clock(self.step, steps, self.loader.epoch(self.step))
-                    self.minimize.set_rate(rate(clock.progress))
+                    self.minimize.set_rate(self.method.rate(clock, rate(clock.progress)))
                     self.take(batch, clock)
                     self.step += 1
                     self.seconds = time.monotonic() - started
