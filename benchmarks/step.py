@@ -22,8 +22,9 @@ from halfmask.data.store import Store
 from halfmask.learning.clock import Clock
 from halfmask.learning.recipe import Recipe
 from halfmask.losses.segmentation import dice_ce
+from halfmask.training.options import Options
 from halfmask.training.run import describe
-from halfmask.training.trainer import Options, Trainer
+from halfmask.training.trainer import Trainer
 
 
 def main() -> None:

@@ -5,8 +5,8 @@ import torch
 
 from halfmask.augment.geometry import Geometry
 from halfmask.augment.mixing import CutMix, Mixup, PatchSwap
-from halfmask.augment.spline import spline
 from halfmask.augment.space import Space
+from halfmask.augment.spline import spline
 from halfmask.augment.views import Augmentation, strong
 from halfmask.data.batch import IGNORE, Images
 

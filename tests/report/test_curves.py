@@ -1,7 +1,7 @@
 import numpy as np
 from entries import entry
 
-from halfmask.report.curves import POINTS, curve_plot, figures, line_of
+from halfmask.report.curves import POINTS, curve_plot, figures, line_of, pseudo_figures
 
 
 def told(name, **journal):
@@ -15,6 +15,13 @@ def test_what_was_noted_is_found_the_important_first():
     a = told("a", kept=[0.1, 0.2], supervised=[1.0, 0.5])
     a.journal.append({"step": 1, "kind": "validation", "dice lesion": 0.5, "dice mean": 0.5})
     assert figures([a, told("b", cross=[1.0])]) == ["dice mean", "supervised", "kept", "cross"]
+
+
+def test_pseudo_labels_have_plots_of_their_own():
+    a = told("a", pseudo=[0.1, 0.2])
+    a.journal.append({"step": 1, "kind": "pseudo-labels", "pseudo share RV": 0.1, "pseudo dice RV": None})
+    assert figures([a]) == ["pseudo"]
+    assert pseudo_figures([a]) == {"share": ["pseudo share RV"], "dice": ["pseudo dice RV"]}
 
 
 def test_a_line_is_its_figures_and_gaps_are_left_out():

@@ -14,9 +14,10 @@ from halfmask import verbs
 from halfmask.learning.recipe import Recipe
 from halfmask.networks.factory import make
 from halfmask.training import checkpoint, pretrained
+from halfmask.training.options import Options
 from halfmask.training.pretrained import named, read
 from halfmask.training.run import describe
-from halfmask.training.trainer import Options, Trainer
+from halfmask.training.trainer import Trainer
 
 CHANNELS = 2  # of the store
 PLAIN = {

@@ -36,8 +36,9 @@ from halfmask.training.device import check_devices, make_fabric
 from halfmask.training.interrupt import Interrupt
 from halfmask.training.journal import read_journal
 from halfmask.training.launch import Surroundings, joint_size, surroundings
+from halfmask.training.options import Options
 from halfmask.training.run import describe
-from halfmask.training.trainer import Options, Trainer
+from halfmask.training.trainer import Trainer
 from halfmask.training.validation import validate
 
 LOOPBACK = {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}

@@ -27,7 +27,7 @@ class Volumes:
     """The voxels of a stream's cases: held whole on the device or in RAM when they fit, else on disk.
 
     Args:
-        labels: whether training may read these cases' labels at all.
+        labels: whether these cases' labels may be read at all; those that have none are `IGNORE` throughout.
         cache: share of memory that they may take; with 0 every crop is read from disk.
         local: processes of this computer that hold as much, each for itself.
     """
@@ -43,19 +43,22 @@ class Volumes:
     ):
         self.cases, self.labels = cases, labels
         self.place = _where(sum(_bytes(c) for c in cases), device, cache, local)
-        self.held: list[tuple[Tensor, Tensor | None]] = []
+        self.held: list[tuple[Tensor | None, Tensor | None]] = []
         if self.place is not None:
-            self.held = [(self._hold(c.image), self._hold(c.label) if labels else None) for c in cases]
+            self.held = [(self._hold(c.image), self._hold(self._label(c))) for c in cases]
 
     def __getitem__(self, number: int) -> tuple[Any, Any]:
         """Image (C, *shape) and label (*shape) or None, to be cut by slices."""
         if self.held:
             return self.held[number]
         case = self.cases[number]
-        return case.image, case.label if self.labels else None
+        return case.image, self._label(case)
 
-    def _hold(self, array: Any) -> Tensor:
-        return torch.from_numpy(array[:]).to(self.place)
+    def _label(self, case: StoredCase) -> Any:
+        return case.label if self.labels and case.voxels else None
+
+    def _hold(self, array: Any) -> Tensor | None:
+        return None if array is None else torch.from_numpy(array[:]).to(self.place)
 
 
 def _bytes(case: StoredCase) -> int:
@@ -202,7 +205,9 @@ class Loader:
                 if label is not None:
                     label[slot] = IGNORE
             image[slot][(slice(None), *inner)] = torch.as_tensor(voxels[(slice(None), *outer)])
-            if label is not None:
+            if label is not None and classes is None:
+                label[slot] = IGNORE
+            elif label is not None:
                 label[slot][inner] = torch.as_tensor(classes[outer])
                 self._forget(stream, place.case, place.start, label[slot])
         numbers, starts = torch.tensor([p.case for p in places]), torch.tensor([p.start for p in places])

@@ -82,6 +82,11 @@ class Segmenter(Method):
         """The network that predicts."""
         return self.student
 
+    @property
+    def labeler(self) -> nn.Module:
+        """The network whose word on unlabeled images ``student`` is trained on: a ``teacher``, a ``peer``, or itself."""
+        return getattr(self, "teacher", None) or getattr(self, "peer", None) or self.student
+
     def predict(self, image: Tensor) -> Tensor:
         """Probabilities (B, K, *spatial), float32, of images (B, C, *spatial)."""
         return self.probability(self.predictor(image))

@@ -15,7 +15,14 @@ POINTS = 200
 """Of a line at most; more are averaged, else a long run would be a solid band."""
 ORDER = ("dice mean", "supervised")
 """Figures to show first: what counts, then what every method has."""
-ASIDE = ("step", "kind", "seconds")
+ASIDE, OWN = ("step", "kind", "seconds"), ("dice ", "pseudo ")
+PSEUDO = {
+    "share": "share of the voxels that the teacher gives to a class",
+    "confidence": "how sure the teacher is there, on average",
+    "agreement": "Dice of the teacher's and the student's voxels of a class",
+    "dice": "Dice of the pseudo-labels with the hidden labels",
+}
+"""What a training notes of its pseudo-labels; see `training.monitor`."""
 MEANS = {
     "dice mean": "mean Dice on the validation cases",
     "supervised": "loss on labeled images",
@@ -31,12 +38,19 @@ Line = tuple[np.ndarray, np.ndarray]
 
 
 def figures(entries: Sequence[Entry]) -> list[str]:
-    """The names of all figures in the journals, in the order to show them; Dice by structure is left to the tables."""
+    """The names of the figures to show, in order; Dice by structure is left to the tables, pseudo-labels to their own."""
     found: dict[str, None] = {}
     for entry in entries:
         for line in entry.journal:
-            found |= dict.fromkeys(n for n in line if n not in ASIDE and (n in ORDER or not n.startswith("dice ")))
+            found |= dict.fromkeys(n for n in line if n in ORDER or not (n in ASIDE or n.startswith(OWN)))
     return sorted(found, key=lambda n: ORDER.index(n) if n in ORDER else len(ORDER))
+
+
+def pseudo_figures(entries: Sequence[Entry]) -> dict[str, list[str]]:
+    """The names of the figures on pseudo-labels, class by class, by what they tell; see `PSEUDO`."""
+    names = dict.fromkeys(name for entry in entries for line in entry.journal for name in line)
+    found = {what: [n for n in names if n.startswith(f"pseudo {what} ")] for what in PSEUDO}
+    return {what: names for what, names in found.items() if names}
 
 
 def line_of(journal: Iterable[Mapping[str, object]], figure: str) -> Line:
@@ -81,7 +95,7 @@ def curve_plot(figure: str, entries: Sequence[Entry], styles: Mapping[str, str])
 
 
 def _is_score(figure: str) -> bool:
-    return figure.startswith("dice ")
+    return figure.startswith(("dice ", "pseudo dice ", "pseudo agreement ", "pseudo confidence "))
 
 
 def _line(name: str, line: Line, x: Scale, y: Scale, style: str, *, dots: bool) -> Markup:

@@ -8,7 +8,7 @@ from halfmask.evaluation.statistics.chance import p_value
 from halfmask.evaluation.table import MEAN
 from halfmask.report.boxes import box_plot
 from halfmask.report.cases import cases_section
-from halfmask.report.curves import MEANS, curve_plot, figures
+from halfmask.report.curves import MEANS, PSEUDO, curve_plot, figures, pseudo_figures
 from halfmask.report.document import Page, Section, document
 from halfmask.report.figures import WHOLE, figures_section, shared_cases, title, values
 from halfmask.report.gather import Entry
@@ -42,6 +42,8 @@ def page(entries: Sequence[Entry]) -> Page:
         sections.append(("boxes", "Case by case", _boxes(entries)))
     if curves := _curves(entries):
         sections.append(("curves", "Learning curves", curves))
+    if pseudo := _pseudo_labels(entries):
+        sections.append(("pseudo", "Pseudo-labels", pseudo))
     if measured:
         sections.append(("pictures", "Pictures", cases_section(entries)))
     sections.append(("settings", "Settings", settings_section(entries)))
@@ -109,6 +111,27 @@ def _curves(entries: Sequence[Entry]) -> Markup | None:
             told = f"{figure}: {MEANS[figure]}" if figure in MEANS else figure
             plots.append(tag("figure", tag("figcaption", told), plot))
     return tag("div", plots, class_="plots") if plots else None
+
+
+def _pseudo_labels(entries: Sequence[Entry]) -> Markup | None:
+    """What the trainings made of a few crops of the unlabeled images, class by class, folded."""
+    styles, parts = _styles(entries), []
+    for what, names in pseudo_figures(entries).items():
+        plots = [
+            tag("figure", tag("figcaption", name.removeprefix(f"pseudo {what} ")), plot)
+            for name in names
+            if (plot := curve_plot(name, entries, styles))
+        ]
+        if plots:
+            summary = f"{what.capitalize()}: {PSEUDO[what]}"
+            parts.append(tag("details", tag("summary", summary), tag("div", plots, class_="plots")))
+    if not parts:
+        return None
+    told = (
+        "The labels that the unlabeled images are trained on, as the network that gives them sees a few crops of these "
+        "images. A class whose share falls to nothing is one that the unlabeled images teach away."
+    )
+    return join([tag("p", told), *parts])
 
 
 def _styles(entries: Sequence[Entry]) -> dict[str, str]:

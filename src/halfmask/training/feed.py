@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from halfmask.augment.space import Space
@@ -17,7 +19,11 @@ from halfmask.data.sample import Sparse, Stream
 from halfmask.data.store import Store
 from halfmask.learning.processes import ALONE, Processes
 from halfmask.progress import say
+from halfmask.training.monitor import Monitor, expected_shares
 from halfmask.training.run import Run
+
+MONITORED = {2: 32, 3: 8}
+"""Crops that pseudo-labels are looked at on, by dims, rounded up to whole batches."""
 
 
 def labeled_cases(run: Run, store: Store) -> tuple[str, ...]:
@@ -50,6 +56,23 @@ def target(plan: Plan, images: Images) -> Images:
     if plan.exclusive or images.label is None:
         return images
     return images.with_(label=region_labels(images.label, plan.members))
+
+
+def make_monitor(run: Run, store: Store, unlabeled: Sequence[str], device: torch.device) -> Monitor | None:
+    """What looks at the pseudo-labels of a run, on crops of its unlabeled cases; None if it has none."""
+    plan, size = store.plan, run.recipe.unlabeled
+    if not size:
+        return None
+    cases = [store.case(name) for name in unlabeled]
+    flat = (1,) * (3 - plan.dims)
+    count = size * -(-MONITORED[plan.dims] // size)
+    patch, margin = (*flat, *plan.patch), (0, 0, 0)
+    stream = Stream(cases, patch=patch, margin=margin, size=count, seed=run.seed, name="monitor", labeled=False)
+    (crops,) = Loader(stream, None, dims=plan.dims, device=device, threads=0, cache=0).batches(0, 1)
+    members = torch.from_numpy(np.eye(plan.classes, dtype=bool) if plan.exclusive else plan.members)
+    expected = expected_shares([store.case(name).voxels for name in labeled_cases(run, store)], members)
+    images = target(plan, crops.labeled)
+    return Monitor(images, plan.output_names, expected, size=size, exclusive=plan.exclusive)
 
 
 def make_loader(

@@ -13,10 +13,11 @@ from halfmask.data.atomic import write_text
 from halfmask.data.store import Store
 from halfmask.progress import say
 from halfmask.training.launch import surroundings
+from halfmask.training.options import Options
 from halfmask.training.run import BEST, LAST, Run
 from halfmask.training.seen import refuse_tainted
 from halfmask.training.together import together
-from halfmask.training.trainer import Options, Trainer
+from halfmask.training.trainer import Trainer
 
 
 def start(run: Run, store: Store, out: Path, options: Options, *, resume: bool) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 import itertools
 import json
@@ -18,7 +17,6 @@ from lightning_fabric import Fabric
 
 from halfmask.data.atomic import write_text
 from halfmask.data.batch import Batch
-from halfmask.data.load import CACHE
 from halfmask.data.store import Store
 from halfmask.inference.predict import Predictor
 from halfmask.learning.clock import Clock
@@ -30,36 +28,16 @@ from halfmask.progress import Progress, say
 from halfmask.training import checkpoint
 from halfmask.training.allocator import keep_memory
 from halfmask.training.device import compile_networks, layout, make_fabric, make_predictor
-from halfmask.training.feed import augmentation, labeled_cases, make_loader, target, unlabeled_cases
+from halfmask.training.feed import augmentation, labeled_cases, make_loader, make_monitor, target, unlabeled_cases
 from halfmask.training.interrupt import Interrupt, Stopped
 from halfmask.training.journal import Journal
 from halfmask.training.made_with import made_with
+from halfmask.training.options import Options
 from halfmask.training.pretrained import initialize
 from halfmask.training.run import BEST, LAST, Run, contents, differences, make_method, read_contents
 from halfmask.training.validation import validate, validated
 
-LOG_EVERY = 10
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """What may differ between two computers without changing what a run is.
-
-    Attributes:
-        device: "auto", "cpu" or "cuda".
-        compile: the networks; None does so on CUDA (on a CPU it costs minutes and gains nothing).
-        threads: that read batches ahead.
-        validations: how often in a run, evenly; 0 never.
-        save_seconds: between checkpoints, besides those at validations and at the end.
-        cache: share of memory in which cases are held whole; see `data.load.Volumes`.
-    """
-
-    device: str = "auto"
-    compile: bool | None = None
-    threads: int = 2
-    validations: int = 10
-    save_seconds: float = 120.0
-    cache: float = CACHE
+LOG_EVERY, LOOKS = 10, 10
 
 
 class Trainer:
@@ -91,6 +69,7 @@ class Trainer:
         self.loader = make_loader(
             run, store, self.device, threads=options.threads, cache=options.cache, processes=processes
         )
+        self.monitor = make_monitor(run, store, self.unlabeled, self.device) if processes.leads else None
         method = make_method(self.plan, run)
         self.method = method.to(self.device).to(memory_format=self.layout)  # type: ignore[call-overload]
         if options.compile if options.compile is not None else self.device.type == "cuda":
@@ -126,6 +105,7 @@ class Trainer:
                     self.step += 1
                     self.seconds = time.monotonic() - started
                     progress.advance(self._log(journal))
+                    self._look(journal)
                     if self._due(self.step):
                         self._validate(journal)
                     late = time.monotonic() - saved > self.options.save_seconds
@@ -185,6 +165,13 @@ class Trainer:
         figures = {name: fmean(s[name] for s in shares if name in s) for name in itertools.chain(*shares)}
         journal.write(self.step - 1, "train", seconds=self.seconds, **figures)
         return " ".join(f"{name} {value:.3g}" for name, value in figures.items())
+
+    def _look(self, journal: Journal) -> None:
+        """Some ten times in a run, what became of the unlabeled images."""
+        if self.monitor is not None and self.step % max(1, self._steps // LOOKS) == 0:
+            assert isinstance(self.method, Segmenter)
+            figures = self.monitor.look(self.method.eval(), self.step / self._steps, self.fabric.autocast)
+            journal.write(self.step - 1, "pseudo-labels", **figures)
 
     def _validate(self, journal: Journal) -> None:
         self._sound()

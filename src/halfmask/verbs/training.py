@@ -75,7 +75,7 @@ def train(
     from halfmask.training.pretrained import named
     from halfmask.training.run import describe
     from halfmask.training.start import check_unused, start
-    from halfmask.training.trainer import Options
+    from halfmask.training.options import Options
 
     require(
         (0 < slices <= 1, f"--slices is a share in (0, 1], got {slices}"),
