@@ -89,7 +89,7 @@ def test_a_class_that_vanishes_is_told_once_and_again_when_it_comes_back_and_goe
     assert head.requires_grad is False
     assert not told(0.1, tumor=False), "at first a network knows nothing"
     assert not told(0.3, tumor=True)
-    assert "no 'tumor' any more, which 20.00%" in told(0.4, tumor=False)
+    assert "no 'tumor', which is 20.00%" in told(0.4, tumor=False)
     assert not told(0.5, tumor=False)
     assert not told(0.6, tumor=True)
     assert "'tumor'" in told(0.7, tumor=False)

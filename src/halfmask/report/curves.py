@@ -38,7 +38,7 @@ Line = tuple[np.ndarray, np.ndarray]
 
 
 def figures(entries: Sequence[Entry]) -> list[str]:
-    """The names of the figures to show, in order; Dice by structure is left to the tables, pseudo-labels to their own."""
+    """The names of the figures to show, in order; Dice by structure is in the tables, pseudo-labels have their own."""
     found: dict[str, None] = {}
     for entry in entries:
         for line in entry.journal:

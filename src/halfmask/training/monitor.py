@@ -94,9 +94,9 @@ class Monitor:
         for name in sorted(lost - self.told):
             expected = dict(zip(self.names, self.expected, strict=True))[name]
             say(
-                f"warning: the pseudo-labels hold no {name!r} any more, which {expected:.2%} of the labeled voxels are; "
-                f"what the unlabeled images teach from here on is that it does not exist. Train longer before they "
-                "count (a ramp), or lower the method's weight or threshold"
+                f"warning: the pseudo-labels hold no {name!r}, which is {expected:.2%} of the labeled voxels: from "
+                "here on the unlabeled images teach that there is none. Let them count later (a ramp) or less (the "
+                "method's weight), or keep less sure labels (its threshold)"
             )
         self.told = lost
 

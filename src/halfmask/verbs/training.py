@@ -72,10 +72,10 @@ def train(
     from halfmask.learning.recipe import Recipe
     from halfmask.training import launch
     from halfmask.training.device import check_devices, precision_of
+    from halfmask.training.options import Options
     from halfmask.training.pretrained import named
     from halfmask.training.run import describe
     from halfmask.training.start import check_unused, start
-    from halfmask.training.options import Options
 
     require(
         (0 < slices <= 1, f"--slices is a share in (0, 1], got {slices}"),
@@ -167,21 +167,16 @@ def methods(
     name: Annotated[str | None, Doc("One method, in full.")] = None,
     /,
 ) -> None:
-    """List every method with its source, settings and defaults."""
-    import inspect
-
-    from halfmask import methods as found
-    from halfmask.config import settings_of
+    """List every method with what it does, its source, its settings and their defaults."""
+    from halfmask.methods import about, names
 
     if name is not None:
-        kind = found.find(name)
-        print(f"{name}\n\n{inspect.getdoc(kind)}\n")
-        for setting in settings_of(kind).values():
+        method = about(name)
+        print(f"{name}: {method.line}\n\n{method.text}\n")
+        for setting in method.settings.values():
             print(f"  --set {setting.name}={setting.default}")
         return
-    for each, module in sorted(found.names().items()):
-        kind = found.find(each)
-        room = module.split(".")[-2]
-        head = (inspect.getmodule(kind).__doc__ or "").strip().splitlines()[0]
-        settings = ", ".join(f"{s.name}={s.default}" for s in settings_of(kind).values())
-        print(f"{each} ({room})\n    {head}\n    {settings or 'no settings'}")
+    for each in sorted(names()):
+        method = about(each)
+        settings = ", ".join(f"{s.name}={s.default}" for s in method.settings.values())
+        print(f"{each} ({method.family})\n    {method.line}\n    {method.source}\n    {settings or 'no settings'}")
