@@ -22,6 +22,7 @@ from halfmask.data.regions import region_labels
 from halfmask.learning.clock import Clock
 from halfmask.learning.method import Method, Segmenter
 from halfmask.learning.minimize import Minimizer
+from halfmask.learning.past import PastPredictions
 from halfmask.networks.factory import Builder
 from halfmask.networks.segmenter import SegmentationNetwork
 
@@ -72,7 +73,8 @@ def begun(method: Method) -> Method:
 
 
 def arranged(method: Method) -> Method:
-    """A method in the middle of training: networks that differ from each other, and sure of what they say.
+    """A method in the middle of training: networks that differ from each other, are sure of what they say, and have
+    said something of every case before.
 
     Only then must every loss be positive: a fresh teacher equals its student, and a fresh network is
     sure of nothing, so that no pseudo-label would be kept.
@@ -84,7 +86,11 @@ def arranged(method: Method) -> Method:
             for segmenter in (m for m in network.modules() if isinstance(m, SegmentationNetwork)):
                 for p in segmenter.head.parameters():
                     p.mul_(30)
-    return begun(method)
+    begun(method)
+    for past in (m for m in method.modules() if isinstance(m, PastPredictions)):
+        images = some_batch(len(method.space.spacing)).unlabeled
+        past.remember(images, torch.rand(len(images), CLASSES, *images.image.shape[2:]).softmax(1))
+    return method
 
 
 def minimizer(method: Method, kind: type[Minimizer] = Minimizer) -> Minimizer:
@@ -101,6 +107,8 @@ class Watch(Minimizer):
             assert loss.isfinite() and loss > 0, f"{name} is {loss.item():.3g}"
             assert loss.dtype == torch.float32, f"{name} is computed in {loss.dtype}"
             for network in listed:
+                if name == "supervised" and not isinstance(network, SegmentationNetwork):
+                    continue  # what a method adds to a network may learn from unlabeled images alone
                 weights = [p for p in network.parameters() if p.requires_grad]
                 pulls = torch.autograd.grad(loss, weights, retain_graph=True, allow_unused=True)
                 assert any(g is not None and g.any() for g in pulls), f"{name} pulls on nothing"
@@ -130,7 +138,8 @@ def check_networks_are_apart(make: Make, dims: int, exclusive: bool = True) -> N
 def check_halves(make: Make, dims: int, exclusive: bool = True) -> None:
     """Each loss depends on the half of the batch that its name says, and on no other.
 
-    ``supervised`` and ``…_labeled`` on the labeled images alone, ``…_unlabeled`` on the unlabeled
+    ``supervised`` and ``…_labeled`` on the labeled images alone (labels that are learned on images mixed with
+    unlabeled ones are ``supervised_mixed``), ``…_unlabeled`` on the unlabeled
     alone; every other loss on the unlabeled at least. With instance norm: batch norm ties the halves.
     """
     method = arranged(make(small(dims, exclusive=exclusive, norm="instance")))
@@ -152,7 +161,10 @@ def check_unannotated(make: Make, dims: int, exclusive: bool = True) -> None:
     """Ignored voxels teach nothing: with none annotated the supervised loss is 0, and the step goes on."""
     method = arranged(make(small(dims, exclusive=exclusive)))
     losses = _losses(method, some_batch(dims, exclusive=exclusive, sparse=1.0))
-    assert losses["supervised"] == 0, f"without one annotated voxel the supervised loss is {losses['supervised']}"
+    supervised = [name for name in losses if name.startswith("supervised")]
+    assert supervised, f"none of the losses {', '.join(losses)} is called supervised"
+    for name in supervised:
+        assert losses[name] == 0, f"without one annotated voxel the loss {name} is {losses[name]}"
     batch = some_batch(dims, exclusive=exclusive, sparse=0.5)
     image, label = batch.labeled.image, batch.labeled.label
     assert label is not None
@@ -160,7 +172,7 @@ def check_unannotated(make: Make, dims: int, exclusive: bool = True) -> None:
     minimize = minimizer(method)
     method.step(batch, minimize, Clock(50, 100))
     minimize.check()
-    assert plain["supervised"].isfinite() and plain["supervised"] > 0
+    assert all(plain[name].isfinite() and plain[name] > 0 for name in supervised)
     assert all(p.isfinite().all() for p in method.parameters()), "a weight is not finite after sparse labels"
     assert image.isfinite().all()
 
@@ -178,7 +190,8 @@ def check_reproducible(make: Make, dims: int, exclusive: bool = True) -> None:
     batch = some_batch(dims, exclusive=exclusive)
     for each in (method, twin):
         torch.manual_seed(1)
-        each.step(batch, minimizer(each), Clock(50, 100))
+        for step in range(each.steps_per_cycle):
+            each.step(batch, minimizer(each), Clock(50 + step, 100))
     for (name, ours), theirs in zip(method.state_dict().items(), twin.state_dict().values(), strict=True):
         assert ours.equal(theirs), f"{name} differs"
 
@@ -217,12 +230,15 @@ CHECKS: tuple[Callable[..., None], ...] = (
 
 
 def _losses(method: Method, batch: Batch) -> dict[str, Tensor]:
-    """The losses of one step on a copy of the method, with the same random numbers each time."""
-    method = copy.deepcopy(method)
-    minimize = minimizer(method)
-    with _seeded():
-        method.step(batch, minimize, Clock(50, 100))
-    return minimize.losses
+    """The losses of one cycle, each step on a copy of the method, with the same random numbers each time."""
+    losses: dict[str, Tensor] = {}
+    for step in range(method.steps_per_cycle):
+        twin = copy.deepcopy(method)
+        minimize = minimizer(twin)
+        with _seeded():
+            twin.step(batch, minimize, Clock(50 + step, 100))
+        losses |= minimize.losses
+    return losses
 
 
 @contextmanager

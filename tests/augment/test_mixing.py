@@ -71,6 +71,11 @@ def test_mixup_blends_and_knows_only_what_both_know():
     torch.testing.assert_close(target.sum(1)[known[:, 0]], torch.ones(int(known.sum())))
     confidence = torch.rand(6, 8, 8)
     assert torch.equal(mixup.mask(confidence), confidence.minimum(confidence[mixup.partner]))
+    regions = torch.randint(0, 2, (6, 3, 8, 8))
+    regions[:, 1] = label.where(label == IGNORE, 1)
+    target, known = mixup.label(regions, 3, exclusive=False)
+    assert torch.equal(known, mixup.mask(regions != IGNORE))
+    torch.testing.assert_close(target[known], mixup(regions.float())[known])
 
 
 def test_mixup_weights_follow_beta():

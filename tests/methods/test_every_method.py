@@ -1,9 +1,13 @@
 """What holds for every method. A new one is found and tested without being named here."""
 
+import functools
+
 import pytest
 import torch
 
 from halfmask import methods, testing
+from halfmask.learning.clock import Clock
+from halfmask.learning.minimize import Minimizer
 
 
 @pytest.fixture(params=[2, 3], ids=["2d", "3d"])
@@ -25,6 +29,20 @@ def test_conforms_in_half_precision(name):
     torch.manual_seed(0)
     with torch.autocast("cpu", torch.bfloat16):
         testing.check_losses_pull_and_state_moves(methods.find(name), 2)
+
+
+@pytest.mark.parametrize("name", sorted(methods.names()))
+def test_learns(name):
+    """A whole short training on images whose labels can be told voxel by voxel, a third of them by chance."""
+    torch.manual_seed(0)
+    method = testing.begun(methods.find(name)(testing.small(2)))
+    minimize = Minimizer(method, method.optimizers(functools.partial(torch.optim.Adam, lr=0.03)))
+    for step in range(60):
+        method.step(testing.some_batch(2), minimize, Clock(step, 60))
+    minimize.check()
+    unseen = testing.some_batch(2, labeled=16).labeled
+    right = method.eval().predict(unseen.image).argmax(1) == unseen.label
+    assert right.float().mean() > 0.5
 
 
 @pytest.mark.parametrize("name", sorted(methods.names()))

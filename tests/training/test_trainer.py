@@ -9,11 +9,13 @@ import torch
 import yaml
 
 from halfmask import methods, verbs
+from halfmask.augment.views import Augmentation
 from halfmask.data.batch import IGNORE
 from halfmask.data.layouts import read_index
 from halfmask.data.plan import write_plan
 from halfmask.data.prepare import prepare
 from halfmask.data.store import Store
+from halfmask.learning.clock import Clock
 from halfmask.learning.minimize import Minimizer
 from halfmask.learning.recipe import Recipe
 from halfmask.training import checkpoint
@@ -372,3 +374,14 @@ def test_all_that_is_wrong_with_the_settings_is_told_at_once(prepared):
     assert "decay = 'much'" in lines[1]
     assert "did you mean 'width'" in lines[2]
     assert "method 'mean_teacher' learns from unlabeled images" in lines[3]
+
+
+@pytest.mark.parametrize(("method", "weak"), [("mean_teacher", 1), ("deep_adversarial", 0)])
+def test_a_method_that_compares_the_halves_has_them_augmented_alike(prepared, tmp_path, monkeypatch, method, weak):
+    seen = []
+    for view in ("labeled", "weak"):
+        real = getattr(Augmentation, view)
+        monkeypatch.setattr(Augmentation, view, lambda self, x, v=view, f=real: seen.append(v) or f(self, x))
+    made = trainer(prepared(2), tmp_path, method)
+    made.take(next(iter(made.loader.batches(0, 1))), Clock(0, 3))
+    assert seen == ["labeled"] * (2 - weak) + ["weak"] * weak

@@ -77,8 +77,10 @@ class CutMix:
     partner: Tensor
 
     @classmethod
-    def draw(cls, like: Tensor, volume: tuple[float, float] = (0.02, 0.4), p: float = 1.0) -> CutMix:
-        return cls(Box.draw(like, volume, p=p), to_device(partners(len(like)), like.device))
+    def draw(
+        cls, like: Tensor, volume: tuple[float, float] = (0.02, 0.4), aspect: float = 3.0, p: float = 1.0
+    ) -> CutMix:
+        return cls(Box.draw(like, volume, aspect, p), to_device(partners(len(like)), like.device))
 
     def __call__(self, x: Tensor) -> Tensor:
         """Of images, labels, pseudo-labels, confidences or masks, (B, C, *spatial) or (B, *spatial)."""
@@ -112,9 +114,15 @@ class Mixup:
         """The lesser of both masks (bool or confidence): a blend is known only where both are."""
         return torch.minimum(mask, mask[self.partner])
 
-    def label(self, label: Tensor, classes: int) -> tuple[Tensor, Tensor]:
-        """Blended one-hot targets (B, K, *spatial) of labels (B, *spatial); where known (B, 1, *spatial)."""
+    def label(self, label: Tensor, classes: int, *, exclusive: bool = True) -> tuple[Tensor, Tensor]:
+        """Blended targets (B, K, *spatial) of labels, and where they are known.
+
+        Of class numbers (B, *spatial) they are one-hot before, and known as (B, 1, *spatial); of regions
+        (B, K, *spatial), which are not exclusive, known as (B, K, *spatial).
+        """
         known = label != IGNORE
+        if not exclusive:
+            return self((label == 1).float()), self.mask(known)
         onehot = F.one_hot(torch.where(known, label, 0), classes).movedim(-1, 1).float()
         return self(onehot), self.mask(known)[:, None]
 

@@ -31,10 +31,12 @@ class Method(nn.Module):
         space: what the axes of the images allow, for a method that moves them itself.
         recipe: what it proposes for the run.
         steps_per_cycle: after so many steps every kind of step has come once.
+        alike: unlabeled images are augmented as the labeled are, for a method that compares the two; else weakly.
     """
 
     recipe: ClassVar[Recipe] = Recipe()
     steps_per_cycle: ClassVar[int] = 1
+    alike: ClassVar[bool] = False
 
     def __init__(self, network: Builder):
         super().__init__()
@@ -84,7 +86,7 @@ class Segmenter(Method):
 
     @property
     def labeler(self) -> nn.Module:
-        """The network whose word on unlabeled images ``student`` is trained on: a ``teacher``, a ``peer``, or itself."""
+        """The network whose word on unlabeled images trains ``student``: a ``teacher``, a ``peer``, or itself."""
         return getattr(self, "teacher", None) or getattr(self, "peer", None) or self.student
 
     def predict(self, image: Tensor) -> Tensor:

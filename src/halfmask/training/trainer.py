@@ -127,7 +127,7 @@ class Trainer:
         torch.manual_seed(_mix(self.run.seed, clock.step, self.processes.rank))
         self.minimize.step = clock.step
         try:
-            batch = Batch(self.target(self.augment.labeled(batch.labeled)), self._weak(batch))
+            batch = Batch(self.target(self.augment.labeled(batch.labeled)), self._unlabeled(batch))
             put = lambda images: images.with_(image=images.image.contiguous(memory_format=self.layout))
             batch = Batch(put(batch.labeled), put(batch.unlabeled))
             self.method.train()
@@ -152,8 +152,9 @@ class Trainer:
             cases = ", ".join(itertools.chain(*guilty))
             raise ValueError(f"step {e.step}: {e}; the batch held {cases}. Look at these cases, or lower --rate") from e
 
-    def _weak(self, batch: Batch) -> Any:
-        return self.augment.weak(batch.unlabeled) if len(batch.unlabeled) else batch.unlabeled
+    def _unlabeled(self, batch: Batch) -> Any:
+        view = self.augment.labeled if self.method.alike else self.augment.weak
+        return view(batch.unlabeled) if len(batch.unlabeled) else batch.unlabeled
 
     # ------------------------------------------------------------------ what is noted
 
