@@ -15,6 +15,7 @@ from torch import Tensor
 from halfmask.data.plan import Plan
 from halfmask.inference.predict import Predictor
 from halfmask.learning.method import Method, Segmenter
+from halfmask.networks.branch import Branch
 from halfmask.networks.segmenter import SegmentationNetwork
 from halfmask.training.launch import Surroundings
 
@@ -85,6 +86,7 @@ def compile_networks(method: Method) -> None:
     for network in method.modules():
         if isinstance(network, SegmentationNetwork):
             network.encoder.compile()
+        if isinstance(network, SegmentationNetwork | Branch):
             network.decoder.compile()
 
 
