@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import re
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -48,7 +49,10 @@ def settings_of(made: Callable[..., Any]) -> dict[str, Setting]:
 
 
 def read_settings(made: Callable[..., Any], given: Mapping[str, Any], *, of: str) -> dict[str, Any]:
-    """Check ``given`` against the settings of ``made`` and convert text (``"0.5"``, ``"2,2"``) to the setting's type.
+    """Check ``given`` against the settings of ``made`` and convert text to the setting's type.
+
+    ``"0.5"`` is a number, ``"2,2"`` a tuple, ``"width=8,blocks=1,2"`` a dict of text, ``"None"`` is None where the
+    setting may be that.
 
     Args:
         of: what the settings belong to, for the error: ``method 'fixmatch'``.
@@ -62,7 +66,7 @@ def read_settings(made: Callable[..., Any], given: Mapping[str, Any], *, of: str
             faults.append(f"{of} has no setting {name!r}; {nearest(name, known)}")
             continue
         kind = known[name].type
-        parts = value.split(",") if isinstance(value, str) and _is_tuple(kind) else value
+        parts = _parted(value, kind) if isinstance(value, str) else value
         try:
             result[name] = TypeAdapter(kind, config=_STRICT).validate_python(parts)
         except ValidationError as e:
@@ -75,8 +79,18 @@ def read_settings(made: Callable[..., Any], given: Mapping[str, Any], *, of: str
 _STRICT = ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
 
 
-def _is_tuple(kind: Any) -> bool:
-    return typing.get_origin(kind) is tuple or any(map(_is_tuple, typing.get_args(kind)))
+def _is(container: type, kind: Any) -> bool:
+    return typing.get_origin(kind) is container or any(_is(container, part) for part in typing.get_args(kind))
+
+
+def _parted(text: str, kind: Any) -> Any:
+    """Text as the parts that such a setting is made of; what does not look like it stays as it is, to be refused."""
+    if text == "None" and type(None) in typing.get_args(kind):
+        return None
+    if _is(dict, kind) and re.match(r"\s*\w+\s*=|\s*$", text):
+        pairs = (part.partition("=") for part in re.split(r",(?=\s*\w+\s*=)", text) if part.strip())
+        return {name.strip(): value.strip() for name, _, value in pairs}
+    return text.split(",") if _is(tuple, kind) else text
 
 
 def _reason(error: ValidationError) -> str:

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from halfmask.data.batch import IGNORE
-from halfmask.losses.consistency import probability_mse, pseudo_label_ce
+from halfmask.losses.consistency import mutual_mse, probability_mse, pseudo_label_ce
 
 
 def example(dtype=torch.float32):
@@ -69,3 +69,20 @@ def test_gradients_and_precision():
     with torch.autocast("cpu", torch.bfloat16):
         losses = probability_mse(low, low), pseudo_label_ce(low, pseudo)
     assert {loss.dtype for loss in losses} == {torch.float32}
+
+
+def test_mutual_mse_counts_the_voxels_asked_for_and_moves_both():
+    one, other, counts = example(), example(), torch.rand(2, 1, 4, 5) < 0.5
+    loss = mutual_mse(one, other, counts)
+    slow = sum(
+        (one[b, :, i, j] - other[b, :, i, j]).square().mean()
+        for b in range(2) for i in range(4) for j in range(5) if counts[b, 0, i, j]
+    )  # fmt: skip
+    torch.testing.assert_close(loss, slow / counts.sum())
+    loss.backward()
+    assert one.grad.any()
+    torch.testing.assert_close(one.grad, -other.grad)
+    torch.testing.assert_close(mutual_mse(one, other), probability_mse(one, other))
+    none = mutual_mse(one, other, torch.zeros_like(counts))
+    assert none == 0 and none.requires_grad
+    assert mutual_mse(one.bfloat16(), other.bfloat16()).dtype == torch.float32

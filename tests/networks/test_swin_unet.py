@@ -64,8 +64,33 @@ def test_decoder_mirrors_the_encoder():
         assert rates[0] == rates[1]
 
 
+@pytest.mark.parametrize(
+    ("patch", "stages"),
+    [((224, 224), 4), ((96, 224), 4), ((48, 80), 3), ((40, 56, 40), 2), ((32, 32), 3), ((16, 64, 64), 3), ((8, 8), 2)],
+    ids=str,
+)
+def test_as_many_of_the_authors_stages_as_the_patch_can_be_divided_for(patch, stages):
+    """And as leave more than one token: four would leave 1×1 of 32×32."""
+    with torch.device("meta"):
+        net = make("swin_unet", channels=1, classes=2, dims=len(patch), patch=patch)
+    assert net.widths == (96, 192, 384, 768)[:stages]
+    assert [stage.depth for stage in net.encoder.stages] == [2] * stages
+    assert [stage.blocks[0].attn.num_heads for stage in net.encoder.stages] == [3, 6, 12, 24][:stages]
+
+
+def test_depths_alone_say_how_many_stages():
+    with torch.device("meta"):
+        net = make("swin_unet", channels=1, classes=2, dims=2, patch=(64, 64), depths="1,2,1")
+        assert net.widths == (96, 192, 384)
+        assert make("swin_unet", channels=1, classes=2, dims=2, patch=(64, 64), heads="3,6").widths == (96, 192)
+    with pytest.raises(ValueError, match="one number each per stage"):
+        make("swin_unet", channels=1, classes=2, dims=2, patch=(64, 64), depths=(1,) * 5)
+
+
 def test_patch_too_small_for_the_depth_is_refused():
+    with pytest.raises(ValueError, match=r"divides 20×64 by 8×8, .* pad or crop to 24×64"):
+        make("swin_unet", channels=1, classes=2, dims=2, patch=(20, 64))
     with pytest.raises(ValueError, match=r"divides 24×64 by 32×32, .* pad or crop to 32×64"):
-        make("swin_unet", channels=1, classes=2, dims=2, patch=(24, 64))
+        make("swin_unet", channels=1, classes=2, dims=2, patch=(24, 64), depths=(2, 2, 2, 2))
     with pytest.raises(ValueError, match=r"embed = 50 cannot be shared equally .* a multiple of 3, e.g. 51"):
         make("swin_unet", channels=1, classes=2, dims=2, patch=(64, 64), embed="50")

@@ -28,3 +28,14 @@ def pseudo_label_ce(logits: Tensor, pseudo: Tensor, keep: Tensor | None = None) 
     """
     each = voxel_cross_entropy(logits, pseudo)
     return (each if keep is None else each * keep).mean()
+
+
+def mutual_mse(one: Tensor, other: Tensor, counts: Tensor | None = None) -> Tensor:
+    """Mean over voxels and classes of the squared difference of probabilities (B, K, *spatial), gradient to both.
+
+    Args:
+        counts: (B, 1, *spatial), the voxels that do; all if None. Where none does the loss is 0, with a gradient.
+    """
+    assert one.shape == other.shape, f"{tuple(one.shape)} against {tuple(other.shape)}"
+    error = (precise(one) - precise(other)).square().mean(1, keepdim=True)
+    return error.mean() if counts is None else (error * counts).sum() / counts.sum().clamp(min=1)

@@ -13,6 +13,8 @@ from halfmask.networks.levels import check_sides, halving
 from halfmask.networks.segmenter import Decoder, SegmentationNetwork
 from halfmask.networks.swin import Swin, check_heads, over_features
 
+DEPTHS, HEADS = (2, 2, 2, 2), (3, 6, 12, 24)
+
 
 class SwinUNet(SegmentationNetwork):
     """Swin-Unet in 2D and, which is ours, in 3D.
@@ -40,7 +42,9 @@ class SwinUNet(SegmentationNetwork):
         embed: features at level 0, doubled at each further level.
         token: t.
         window: the side of the attention windows, in tokens.
-        depths, heads: blocks and attention heads of each stage, in encoder and decoder alike.
+        depths, heads: blocks and attention heads of each stage, in encoder and decoder alike. If None, the authors'
+            (2, 2, 2, 2) and (3, 6, 12, 24), of which a patch has as many as its sides can be divided for, two at
+            least, and as leave more than one token.
         dropout: of features of tokens, after embedding and attention and in the perceptrons.
         attention_dropout: of attention weights.
         path_dropout: of whole blocks; see `Swin`.
@@ -59,16 +63,17 @@ class SwinUNet(SegmentationNetwork):
         embed: Count = 96,
         token: Count = 4,
         window: Count = 7,
-        depths: tuple[Count, ...] = (2, 2, 2, 2),
-        heads: tuple[Count, ...] = (3, 6, 12, 24),
+        depths: tuple[Count, ...] | None = None,
+        heads: tuple[Count, ...] | None = None,
         dropout: Dropout = 0.0,
         attention_dropout: Dropout = 0.0,
         path_dropout: Dropout = 0.0,
         checkpointing: bool = False,
     ):
         check_sides(dims, patch)
+        stages = len(depths or heads or ()) or _stages(patch, token)
+        depths, heads = depths or DEPTHS[:stages], heads or HEADS[:stages]
         check_heads("embed", embed, heads)
-        stages = len(depths)
         windows = tuple(tuple(max(1, min(window, n // (token * 2**k))) for n in patch) for k in range(stages))
         swin = Swin(dims, embed, depths, heads, windows, dropout, attention_dropout, path_dropout, checkpointing)
         widths = tuple(embed * 2**k for k in range(stages))
@@ -130,6 +135,12 @@ class _UpConcatenate(nn.Module):
     def forward(self, below: Tensor, skip: Tensor) -> Tensor:
         both = torch.cat([self.expand(below), skip], 1)
         return over_features(self.norm, self.stage(over_features(self.reduce, both).contiguous()))
+
+
+def _stages(patch: Sequence[int], token: int) -> int:
+    """How many of the authors' stages fit, or two."""
+    whole = lambda unit: all(side % unit == 0 for side in patch) and any(side > unit for side in patch)
+    return max(n for n in range(2, len(DEPTHS) + 1) if n == 2 or whole(token * 2 ** (n - 1)))
 
 
 def _small_normal(module: nn.Module) -> None:

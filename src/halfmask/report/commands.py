@@ -52,8 +52,14 @@ def train_words(run: Mapping[str, Any], store: str, folder: str) -> list[str]:
 
 def setting_words(settings: Mapping[str, Any]) -> list[str]:
     """``--set name=value`` for each."""
-    text = lambda value: ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-    return [word for name, value in settings.items() for word in ("--set", f"{name}={text(value)}")]
+    return [word for name, value in settings.items() for word in ("--set", f"{name}={_text(value)}")]
+
+
+def _text(value: Any) -> str:
+    """As `config.read_settings` takes it."""
+    if isinstance(value, Mapping):
+        return ",".join(f"{name}={_text(each)}" for name, each in value.items())
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _typed(*words: Any) -> str:
