@@ -4,12 +4,13 @@ import json
 
 import pytest
 
-from halfmask import verbs
+from halfmask import methods, verbs
 from halfmask.data.store import Store
 from halfmask.report.gather import gather
 from halfmask.report.page import page
 from halfmask.study.alone import alone
-from halfmask.study.choice import _view, candidates_of
+from halfmask.study.choice import STRATEGIES, _view, candidates_of
+from halfmask.training.run import load_run
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +60,6 @@ def test_a_search_sees_the_given_labels_alone(store, tmp_path):
 @pytest.mark.parametrize(
     ("method", "options", "said"),
     [
-        ("auto", {}, "say so by --search"),
         ("fixmatch", {"search": True}, "give auto, not 'fixmatch'"),
         ("auto", {"search": True, "slices": 0.5}, "cannot go with --slices"),
         ("auto", {"search": True, "set": ["weight=1"]}, "takes each method as it is"),
@@ -74,5 +74,11 @@ def test_what_cannot_be_searched_is_refused(store, tmp_path, method, options, sa
         verbs.train(method, store.path, out=tmp_path / "run", **{"labels": "3", "device": "cpu", **options})
 
 
-def test_the_default_candidates_are_the_strategies_that_there_are():
-    assert {"supervised", "mean_teacher", "fixmatch", "cross_pseudo_supervision"} <= set(candidates_of(None))
+def test_the_default_candidates_are_those_of_ssl2_and_the_recommended_method():
+    assert set(candidates_of(None)) == {*STRATEGIES, methods.RECOMMENDED} <= set(methods.names())
+
+
+def test_without_a_search_auto_is_the_recommended_method(store, tmp_path, capsys):
+    verbs.train("auto", store.path, out=tmp_path / "run", steps=1, labels="1", validations=0, device="cpu")
+    assert load_run(tmp_path / "run")[1].method == methods.RECOMMENDED
+    assert f"auto: {methods.RECOMMENDED}" in capsys.readouterr().err

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from halfmask.config import Setting, nearest, settings_of
 from halfmask.learning.method import Method
 
+RECOMMENDED = "weak_to_strong"
+"""What `halfmask train auto` trains: the best over the data sets of docs/results.md, by their validation cases."""
+
 
 def names() -> dict[str, str]:
     """Every method's name and the module that defines it."""

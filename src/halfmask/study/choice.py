@@ -1,6 +1,7 @@
 """Which method suits the labels at hand: candidates compared by cross-validation within the labeled cases alone.
 
-The idea is SSL²'s (Wang et al., 2023, arXiv:2303.05026, §2.3), whose strategies are the default candidates.
+The idea is SSL²'s (Wang et al., 2023, arXiv:2303.05026, §2.3), whose strategies are the default candidates, beside the
+method that is recommended.
 """
 
 from __future__ import annotations
@@ -64,9 +65,9 @@ def candidates_of(asked: Sequence[str] | None) -> list[str]:
     Raises:
         ValueError: unknown names, all of them, or fewer than two.
     """
-    known = methods.names()
     if asked is None:
-        return [name for name in STRATEGIES if name in known]
+        return list(dict.fromkeys([*STRATEGIES, methods.RECOMMENDED]))
+    known = methods.names()
     faults = [f"no method is called {name!r}; {nearest(name, known)}" for name in asked if name not in known]
     if len(set(asked)) < 2:
         faults.append(f"a search compares at least two methods, got {', '.join(asked) or 'none'}")

@@ -121,8 +121,8 @@ def _cost(asked: Mapping[str, Any], store: Path, device: str, loading: float) ->
 
     from halfmask.data.store import Store
     from halfmask.learning.clock import Clock
-    from halfmask.training.run import run_of
     from halfmask.training.options import Options
+    from halfmask.training.run import run_of
     from halfmask.training.trainer import Trainer
     from halfmask.training.validation import validate
 

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 def train(
-    method: Annotated[str, Doc("Its name; `halfmask methods` lists them. auto, with --search, finds the best one.")],
+    method: Annotated[str, Doc("Its name; see `halfmask methods`. auto is the one to try first, or with --search the best.")],
     store: Annotated[Path, Doc("What `halfmask prepare` made.")],
     /,
     *,
     out: Annotated[Path, Doc("The run's folder: checkpoints, journal, settings.")],
     search: Annotated[bool, Doc("With auto: compare methods within the labeled cases, then train the best.")] = False,
     candidates: Annotated[
-        str | None, Doc("With --search: the methods to compare, as supervised,fixmatch; those of SSL² unless given.")
+        str | None, Doc("With --search: the methods to compare, as supervised,fixmatch; SSL²'s and auto's unless given.")
     ] = None,
     labels: Annotated[
         str | None, Doc("Labeled cases (patients, if grouped) to use: a count, or a share as 0.1 or 10%.")
@@ -70,6 +70,8 @@ def train(
     """Train a method on a store; stops cleanly on Ctrl-C and goes on with --resume."""
     from halfmask.data.store import Store
     from halfmask.learning.recipe import Recipe
+    from halfmask.methods import RECOMMENDED
+    from halfmask.progress import say
     from halfmask.training import launch
     from halfmask.training.device import check_devices, precision_of
     from halfmask.training.options import Options
@@ -120,6 +122,9 @@ def train(
     if search:
         check_unused(out, resume=resume)
         method = _searched(described("supervised"), asked, opened, out, candidates, device)
+    elif method == "auto":
+        method = RECOMMENDED
+        say(f"auto: {method}, which did best where we compared all methods; --search compares on your own labels")
     run = described(method)
     if processes > 1 and here is None:
         raise launch.SeveralProcesses(processes)
@@ -139,8 +144,6 @@ def _check_search(
 ) -> None:
     own = [name for name in given if not name.startswith("network.")]
     require(
-        (search or method != "auto", "auto compares methods first, a training for each and each part of the labeled "
-         "cases; say so by --search"),
         (not search or method == "auto", f"--search finds the method itself, so give auto, not {method!r}"),
         (search or candidates is None, "--candidates are what --search compares; give it too, with auto"),
         (not search or slices == 1, "a search measures on whole labels, so it cannot go with --slices"),
