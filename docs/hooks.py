@@ -29,7 +29,7 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def _overview(found: list[methods.About]) -> str:
-    rows = [f"| [`{a.name}`]({a.name}.md) | {_after_name(a.line)} | {a.source} |" for a in found]
+    rows = [f"| [{a.name}]({a.name}.md) | {_after_name(a.line)} | {a.source} |" for a in found]
     head = ["# All methods", "", "| method | what it does | source |", "|---|---|---|"]
     return "\n".join([*head, *rows, ""])
 
@@ -37,29 +37,24 @@ def _overview(found: list[methods.About]) -> str:
 def _page(about: methods.About) -> str:
     kind = methods.find(about.name)
     code = inspect.getsource(importlib.import_module(kind.__module__))
-    settings = [f"| `{s.name}` | `{s.default!r}` |" for s in about.settings.values()]
-    return "\n".join(
-        [
-            f"# {about.name}",
-            "",
-            about.line,
-            "",
-            f"::: {kind.__module__}.{kind.__name__}",
-            "    options:",
-            "      members: []",
-            "      show_bases: false",
-            "      show_root_heading: false",
-            "      show_root_toc_entry: false",
-            "",
-            *(["## Settings", "", "| `--set …=` | default |", "|---|---|", *settings, ""] if settings else []),
-            "## The whole of it",
-            "",
-            "```python",
-            code.rstrip(),
-            "```",
-            "",
-        ]
-    )
+    return f"""\
+# {about.name}
+
+{about.line}
+
+::: {kind.__module__}.{kind.__name__}
+    options:
+      members: []
+      show_bases: false
+      show_root_heading: false
+      show_root_toc_entry: false
+
+## The whole of it
+
+```python
+{code.rstrip()}
+```
+"""
 
 
 def _after_name(line: str) -> str:

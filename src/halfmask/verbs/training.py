@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 def train(
-    method: Annotated[str, Doc("Its name; see `halfmask methods`. auto is the one to try first, or with --search the best.")],
+    method: Annotated[str, Doc("See `halfmask methods`. auto is the one to try first, or with --search the best.")],
     store: Annotated[Path, Doc("What `halfmask prepare` made.")],
     /,
     *,
     out: Annotated[Path, Doc("The run's folder: checkpoints, journal, settings.")],
     search: Annotated[bool, Doc("With auto: compare methods within the labeled cases, then train the best.")] = False,
     candidates: Annotated[
-        str | None, Doc("With --search: the methods to compare, as supervised,fixmatch; SSL²'s and auto's unless given.")
+        str | None, Doc("With --search: the methods to compare, as supervised,fixmatch; SSL²'s and auto's by default.")
     ] = None,
     labels: Annotated[
         str | None, Doc("Labeled cases (patients, if grouped) to use: a count, or a share as 0.1 or 10%.")

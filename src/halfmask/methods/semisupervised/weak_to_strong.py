@@ -16,9 +16,9 @@ from halfmask.networks.factory import Builder
 
 
 class WeakToStrong(Segmenter):
-    """Parts that proved themselves, put together: FixMatch's confident labels (Sohn et al., NeurIPS 2020,
-    arXiv:2001.07685), given by a mean teacher (Tarvainen & Valpola, NeurIPS 2017, arXiv:1703.01780), and learned on
-    views with a box of another image (CutMix, as French et al., BMVC 2020, arXiv:1906.01916) by Dice and cross-entropy.
+    """Ours, after Sohn et al., NeurIPS 2020, arXiv:2001.07685: FixMatch's confident labels, given by a mean teacher
+    (Tarvainen & Valpola, NeurIPS 2017, arXiv:1703.01780), and learned by Dice and cross-entropy on strong views with a
+    box of another image (CutMix, as French et al., BMVC 2020, arXiv:1906.01916).
 
     The teacher changes slowly and is not what the student was a step ago, so that a wrong label is not at once its own
     proof; Dice gives small classes their say.
