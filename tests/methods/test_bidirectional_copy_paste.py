@@ -84,3 +84,11 @@ def test_the_box_is_two_thirds_of_each_side(monkeypatch):
         losses(made(), testing.some_batch(2), clock)
     for mask in (m.mask for m in masks):
         assert mask.any(2).sum(-1).unique() == mask.any(3).sum(-1).unique() == round(testing.SIDE * 2 / 3)
+
+
+@pytest.mark.parametrize("who", ["student", "teacher"])
+def test_the_student_predicts_unless_the_teacher_is_to(who):
+    image, method = testing.some_batch(2).image, made(**({} if who == "student" else {"predict_with": who}))
+    with torch.no_grad():
+        torch.testing.assert_close(method.predict(image), getattr(method, who)(image).softmax(1))
+        assert not method.student(image).equal(method.teacher(image))

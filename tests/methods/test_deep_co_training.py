@@ -28,7 +28,7 @@ def cases(batch, *numbers):
 def test_equal_networks_agree():
     method = made()
     method.peer1.load_state_dict(method.student.state_dict())
-    assert losses(method, testing.some_batch(2))["agreement"].item() == pytest.approx(0, abs=1e-6)
+    assert losses(method, testing.some_batch(2))["divergence"].item() == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.parametrize("exclusive", [True, False])
@@ -67,7 +67,7 @@ def test_it_is_a_slow_loop(networks, exclusive):
             agreement.append(entropy(sum(here) / networks) - sum(entropy(v) for v in here) / networks)
             diversity.append(sum(-(here[(k + 1) % networks] * there[k].log()).sum() for k in range(networks)))
     told = losses(method, batch)
-    for name, weight, slow in (("agreement", 0.5, agreement), ("diversity_unlabeled", 0.05, diversity)):
+    for name, weight, slow in (("divergence", 0.5, agreement), ("diversity_unlabeled", 0.05, diversity)):
         expected = weight * sigmoid_rampup(0.5) * torch.stack(slow).mean()
         torch.testing.assert_close(told[name], expected, rtol=1e-3, atol=1e-6)
 
@@ -101,3 +101,9 @@ def test_all_networks_predict():
     mean = sum(net(image).softmax(1) for net in (method.student, method.peer1, method.peer2)) / 3
     torch.testing.assert_close(method.predict(image), mean)
     torch.testing.assert_close(made(predict_with="student").predict(image), made().student(image).softmax(1))
+
+
+def test_the_peer_is_who_labels():
+    """The monitor is to tell how far the two agree, not the first with itself."""
+    method = made()
+    assert method.labeler is method.peer1

@@ -48,3 +48,14 @@ def test_no_confident_voxel_no_loss_and_one_forward_for_all_views():
     told = figures(method, testing.some_batch(2))
     assert told["kept"] == 0 and told["strong"] == 0 and told["features"] == 0
     assert len(calls) == 1
+
+
+def test_the_third_view_lacks_features_at_every_level():
+    method, batch = made(threshold=0.6, drop=1.0), testing.some_batch(2)
+    u = batch.unlabeled.image
+    with torch.no_grad():
+        nothing = method.student.decode([torch.zeros_like(f) for f in method.student.encode(u)])
+        confidence, label = method.student(u).softmax(1).max(1)
+        label[confidence < 0.6] = IGNORE
+        expected = dice(method.student.head(nothing[0]), label) / 2
+    torch.testing.assert_close(figures(method, batch)["features"], expected, rtol=1e-4, atol=1e-6)

@@ -138,3 +138,12 @@ def test_text_from_files_cannot_become_markup(runs, tmp_path):
 def test_predict_needs_a_place_for_other_images(runs, cohort):
     with pytest.raises(ValueError, match="give --out, the folder for the masks; only --split has"):
         verbs.predict(runs / "supervised", cohort / "imagesTr")
+
+
+def test_of_the_pseudo_labels_the_shares_lie_open(written):
+    """A plot for each class and figure; those that need nothing to have been found are never empty."""
+    section = written[written.index('id="pseudo"') : written.index('id="pictures"')]
+    folds = re.findall(r"<details( open=\"\")?><summary>(\w+): ", section)
+    assert folds == [(' open=""', "Share"), ("", "Confidence"), ("", "Agreement"), ("", "Dice")]
+    shares = section[: section.index("<summary>Confidence")]
+    assert re.findall(r"<figcaption>(\w+)<", shares) == ["background", "lesion", "ventricles"]

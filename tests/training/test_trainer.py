@@ -76,6 +76,20 @@ def test_every_method_trains_from_a_store(train, method, dims):
     assert made.predict(windows).shape == (2, 3, *plan.patch)
 
 
+def test_a_method_that_compares_the_halves_gets_them_augmented_alike(prepared, tmp_path, monkeypatch):
+    seen = []
+    for view in ("labeled", "weak"):
+        plain = getattr(Augmentation, view)
+        note = lambda self, images, view=view, plain=plain: (
+            seen.append((view, images.label is None)) or plain(self, images)
+        )
+        monkeypatch.setattr(Augmentation, view, note)
+    for method, view in (("deep_adversarial", "labeled"), ("fixmatch", "weak")):
+        seen.clear()
+        trainer(prepared(2), tmp_path / method, method, steps=1).train()
+        assert seen == [("labeled", False), (view, True)]
+
+
 @pytest.fixture(scope="module")
 def easy(tmp_path_factory):
     """Bright balls in noise; two of the six cases have labels to train on, one validates."""

@@ -17,10 +17,10 @@ ORDER = ("dice mean", "supervised")
 """Figures to show first: what counts, then what every method has."""
 ASIDE, OWN = ("step", "kind", "seconds"), ("dice ", "pseudo ")
 PSEUDO = {
-    "share": "share of the voxels that the teacher gives to a class",
-    "confidence": "how sure the teacher is there, on average",
-    "agreement": "Dice of the teacher's and the student's voxels of a class",
-    "dice": "Dice of the pseudo-labels with the hidden labels",
+    "share": "of all voxels, those that the teacher gives to a class",
+    "confidence": "how sure the teacher is of the voxels that it gives to a class, on average",
+    "agreement": "overlap (Dice) of what teacher and student give to a class",
+    "dice": "overlap of the pseudo-labels with the true labels, where the store has such that were hidden",
 }
 """What a training notes of its pseudo-labels; see `training.monitor`."""
 MEANS = {

@@ -114,8 +114,9 @@ def _curves(entries: Sequence[Entry]) -> Markup | None:
 
 
 def _pseudo_labels(entries: Sequence[Entry]) -> Markup | None:
-    """What the trainings made of a few crops of the unlabeled images, class by class, folded."""
-    styles, parts = _styles(entries), []
+    """What the trainings made of a few crops of the unlabeled images, class by class, folded but for the shares."""
+    styles = _styles(entries)
+    parts: list[Markup] = []
     for what, names in pseudo_figures(entries).items():
         plots = [
             tag("figure", tag("figcaption", name.removeprefix(f"pseudo {what} ")), plot)
@@ -124,12 +125,14 @@ def _pseudo_labels(entries: Sequence[Entry]) -> Markup | None:
         ]
         if plots:
             summary = f"{what.capitalize()}: {PSEUDO[what]}"
-            parts.append(tag("details", tag("summary", summary), tag("div", plots, class_="plots")))
+            unfolded = None if parts else ""
+            parts.append(tag("details", tag("summary", summary), tag("div", plots, class_="plots"), open=unfolded))
     if not parts:
         return None
     told = (
-        "The labels that the unlabeled images are trained on, as the network that gives them sees a few crops of these "
-        "images. A class whose share falls to nothing is one that the unlabeled images teach away."
+        "What the network that labels the unlabeled images (here the teacher, be it an average, a peer or the student "
+        "itself) says of a few crops of them, the same throughout the training. A class whose share falls to nothing "
+        "is one that the unlabeled images teach away."
     )
     return join([tag("p", told), *parts])
 

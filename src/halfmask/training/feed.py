@@ -63,16 +63,19 @@ def make_monitor(run: Run, store: Store, unlabeled: Sequence[str], device: torch
     plan, size = store.plan, run.recipe.unlabeled
     if not size:
         return None
-    cases = [store.case(name) for name in unlabeled]
+    labeled = labeled_cases(run, store)
     flat = (1,) * (3 - plan.dims)
     count = size * -(-MONITORED[plan.dims] // size)
-    patch, margin = (*flat, *plan.patch), (0, 0, 0)
-    stream = Stream(cases, patch=patch, margin=margin, size=count, seed=run.seed, name="monitor", labeled=False)
-    (crops,) = Loader(stream, None, dims=plan.dims, device=device, threads=0, cache=0).batches(0, 1)
+
+    def crops(names: Sequence[str]) -> Images:
+        cases, patch = [store.case(name) for name in names], (*flat, *plan.patch)
+        stream = Stream(cases, patch=patch, margin=(0, 0, 0), size=count, seed=run.seed, name="monitor", labeled=False)
+        (batch,) = Loader(stream, None, dims=plan.dims, device=device, threads=0, cache=0).batches(0, 1)
+        return target(plan, batch.labeled)
+
     members = torch.from_numpy(np.eye(plan.classes, dtype=bool) if plan.exclusive else plan.members)
-    expected = expected_shares([store.case(name).voxels for name in labeled_cases(run, store)], members)
-    images = target(plan, crops.labeled)
-    return Monitor(images, plan.output_names, expected, size=size, exclusive=plan.exclusive)
+    expected = expected_shares([store.case(name).voxels for name in labeled], members)
+    return Monitor(crops(unlabeled), plan.output_names, expected, crops(labeled), size=size, exclusive=plan.exclusive)
 
 
 def make_loader(

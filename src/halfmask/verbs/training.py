@@ -175,7 +175,7 @@ def methods(
 
     if name is not None:
         method = about(name)
-        print(f"{name}: {method.line}\n\n{method.text}\n")
+        print(f"{name} ({method.family})\n{method.line}\n\n{method.text}\n")
         for setting in method.settings.values():
             print(f"  --set {setting.name}={setting.default}")
         return

@@ -20,8 +20,9 @@ class DeepAdversarial(Segmenter):
 
     A critic sees an image with what the student says of it and tells labeled (1) from unlabeled (0); the student is
     to have unlabeled images called labeled. With the targets exchanged, rather than the sign of the critic's loss,
-    there is a gradient where the critic is right. Both halves are augmented alike, else the critic would go by that.
-    ``told_apart`` is the share that the critic has right, each half counting the same.
+    there is a gradient where the critic is right. Both halves are augmented alike, else the critic would go by that;
+    but labeled crops lie on foreground more often, which it may go by still. ``told_apart`` is the share that the
+    critic has right, each half counting the same.
 
     Args:
         weight: λ, of the adversarial loss (at the end of its ramp-up).

@@ -60,6 +60,10 @@ class DeepCoTraining(Segmenter):
         self.register_buffer("found", torch.zeros(networks))
         self.weight, self.diversity, self.epsilon, self.predict_with = weight, diversity, epsilon, predict_with
 
+    @property
+    def labeler(self):
+        return self.get_submodule("peer1")
+
     def predict(self, image):
         networks = self.children() if self.predict_with == "mean" else [self.student]
         return torch.stack([self.probability(net(image)) for net in networks]).mean(0)
@@ -78,11 +82,11 @@ class DeepCoTraining(Segmenter):
         own = self.parts(batch.labeled.case, minimize)
         p = torch.stack([self.probability(logits) for logits in clean])
         # JS(p₁, …, p_n) = H(mean of p_k) − mean of H(p_k)
-        agreement = self.entropy(p.mean(0)).mean() - torch.stack([self.entropy(each).mean() for each in p]).mean()
+        divergence = self.entropy(p.mean(0)).mean() - torch.stack([self.entropy(each).mean() for each in p]).mean()
         minimize(
             networks,
             supervised=sum(dice_ce(logits, self.only(y, mine)) for logits, mine in zip(labeled, own, strict=True)),
-            agreement=self.weight * ramp * agreement,
+            divergence=self.weight * ramp * divergence,
             diversity_unlabeled=self.diversity
             * ramp
             * sum(

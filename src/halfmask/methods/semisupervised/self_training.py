@@ -53,12 +53,13 @@ class SelfTraining(Segmenter):
         return max(0, ((self.rounds + 1) * step - 1) // clock.steps)
 
     def step(self, batch, minimize, clock):
-        if self.round(clock, clock.step) == 0:
+        first = self.round(clock, clock.step) == 0
+        if first:
             minimize(self.student, supervised=dice_ce(self.student(batch.labeled.image), batch.labeled.label))
         else:
             self.learn_both(batch, minimize)
-        if self.round(clock, clock.step + 1) > self.round(clock, clock.step):
-            follow(self.teacher, self.student, 0.0)  # a copy, for the round that comes
+        if first or self.round(clock, clock.step + 1) > self.round(clock, clock.step):
+            follow(self.teacher, self.student, 0.0)  # a copy, for the round that comes; at first for who looks at it
 
     def learn_both(self, batch, minimize):
         x, y, u = batch.labeled.image, batch.labeled.label, batch.unlabeled.image
