@@ -18,6 +18,7 @@ def test_uniform_noise_is_relative_and_bounded(x):
     ratio = features.uniform_noise(x, 0.3) / x
     assert ratio.min() < 0.72 and ratio.max() > 1.28
     assert (ratio - 1).abs().max() <= 0.3 + 1e-5
+    assert (ratio[0] - ratio[1]).abs().mean() > 0.1, "each image has its own"
     assert (features.uniform_noise(x, 0.3) != features.uniform_noise(x, 0.3)).any()
     assert features.uniform_noise(x, 0).equal(x)
 

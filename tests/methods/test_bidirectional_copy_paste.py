@@ -71,7 +71,7 @@ def test_at_first_labeled_images_are_mixed_among_themselves(monkeypatch, box):
     with torch.no_grad():
         seen = method.student(torch.where(box, x.flip(0), x))
     (told,) = losses(method, batch, EARLY).items()
-    assert told[0] == "supervised"
+    assert told[0] == "supervised_mixed"
     torch.testing.assert_close(told[1], dice_ce(seen, torch.where(box[0], y.flip(0), y)))
     assert not method.teacher.head.weight.equal(before)
 

@@ -8,6 +8,7 @@ from halfmask import testing
 from halfmask.data.batch import IGNORE
 from halfmask.learning.clock import Clock
 from halfmask.losses.pyramid import label_pyramid
+from halfmask.losses.segmentation import dice
 from halfmask.methods.semisupervised import multi_scale_consistency
 from halfmask.methods.semisupervised.multi_scale_consistency import MultiScaleConsistency
 from halfmask.networks.factory import Builder
@@ -32,8 +33,9 @@ def losses(method, batch, clock):
     return minimize.losses
 
 
-def halved(x):
-    return 0.5 * x
+def bent(x):
+    """No mere factor, which the norms would undo."""
+    return x * x.sigmoid()
 
 
 @pytest.mark.parametrize("through", [False, True])
@@ -46,14 +48,14 @@ def test_without_perturbation_there_is_nothing_to_agree_on(monkeypatch, through)
 @pytest.mark.parametrize("exclusive", [True, False], ids=["classes", "regions"])
 @pytest.mark.parametrize("levels", [None, (0,), (1,), (-1,), (0, -1)])
 def test_it_is_a_slow_loop_over_the_levels_asked_for(monkeypatch, levels, exclusive):
-    monkeypatch.setattr(multi_scale_consistency, "perturbed", halved)
+    monkeypatch.setattr(multi_scale_consistency, "perturbed", bent)
     method, batch = made(exclusive, levels=levels, temperature=0.5, weight=3.0), testing.some_batch(2)
     net, total = method.student, 0.0
     with torch.no_grad():
         features = net.encode(batch.unlabeled.image)
         maps = net.decode(features)
         for k in {None: (0, 1, 2), (-1,): (2,), (0, -1): (0, 2)}.get(levels, levels):
-            given = [halved(f) for f in (maps[-1],)] if k == 2 else [halved(maps[k + 1]), halved(features[k])]
+            given = [bent(f) for f in (maps[-1],)] if k == 2 else [bent(maps[k + 1]), bent(features[k])]
             view = given[0] if k == 2 else net.decoder.levels[k](*given)
             classify = net.head if k == 0 else method.heads[k - 1]
             clean, student = (method.probability(classify(m)).movedim(1, -1).flatten(0, -2) for m in (maps[k], view))
@@ -101,21 +103,24 @@ def test_the_clean_path_is_a_target_alone(monkeypatch):
     assert not any(g is not None and g.any() for g in pulls)
 
 
-def test_every_level_is_supervised_by_cross_entropy_on_pooled_labels():
-    method, batch = made(), testing.some_batch(2, sparse=0.9)
+@pytest.mark.parametrize("with_dice", [False, True])
+def test_every_level_is_supervised_by_cross_entropy_on_pooled_labels(with_dice):
+    """And by Dice if asked to."""
+    method, batch = made(dice=with_dice), testing.some_batch(2, sparse=0.9)
     net, total = method.student, 0.0
     labels = label_pyramid(batch.labeled.label, [(1, 1), (2, 2), (4, 4)], testing.CLASSES)
     with torch.no_grad():
         maps = net.decode(net.encode(batch.labeled.image))
         for classify, map_, label in zip([net.head, *method.heads], maps, labels, strict=True):
-            log_p = classify(map_).log_softmax(1)
-            each = []
+            f, each = classify(map_), []
+            log_p = f.log_softmax(1)
             for b in range(len(log_p)):
                 for i in range(log_p.shape[2]):
                     for j in range(log_p.shape[3]):
                         if label[b, i, j] != IGNORE:
                             each.append(-log_p[b, label[b, i, j], i, j].item())
-            total += sum(each) / len(each)
+            error = sum(each) / len(each)
+            total += (error + dice(f, label).item()) / 2 if with_dice else error
     got = losses(method, batch, LABELED)
     assert list(got) == ["supervised"]
     assert got["supervised"].item() == pytest.approx(total, rel=1e-4)
@@ -123,12 +128,12 @@ def test_every_level_is_supervised_by_cross_entropy_on_pooled_labels():
 
 def test_each_kind_of_step_has_its_own_rate():
     """After a tenth of the training, and after a fifth; of 50 epochs these are 5 and 10."""
-    method = made()
+    method = made(supervised_halving=0.1, unsupervised_halving=0.2)
     rate = lambda step: method.rate(Clock(step, 100), 0.7)
     assert [rate(s) for s in (0, 8, 10, 18, 20, 30, 98)] == [1, 1, 0.5, 0.5, 0.25, 0.125, 0.5**9]
     assert [rate(s) for s in (1, 9, 11, 19, 21, 99)] == [1, 1, 1, 1, 0.5, 0.5**4]
     assert method.rate(Clock(6, 12), 0.7) == 0.5**5, "6 / (0.1 · 12) is a bit less than 5"
-    own = made(supervised_halving=None)
+    own = made(unsupervised_halving=0.2)
     assert own.rate(Clock(50, 100), 0.7) == 0.7 and own.rate(Clock(51, 100), 0.7) == 0.25
 
 

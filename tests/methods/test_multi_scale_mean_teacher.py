@@ -6,6 +6,7 @@ from halfmask.learning.clock import Clock
 from halfmask.learning.schedules import sigmoid_rampup
 from halfmask.losses.pyramid import label_pyramid
 from halfmask.losses.segmentation import dice_ce
+from halfmask.methods.semisupervised import multi_scale_mean_teacher
 from halfmask.methods.semisupervised.multi_scale_mean_teacher import MultiScaleMeanTeacher
 
 
@@ -51,3 +52,28 @@ def test_the_teachers_classifiers_follow_and_the_teacher_predicts():
     for old, ours, its in zip(before, teachers, students, strict=True):
         torch.testing.assert_close(ours, 0.75 * old + 0.25 * its)
     assert method.predictor is method.teacher
+
+
+def test_student_and_teacher_see_noise_of_their_own(monkeypatch):
+    drawn = []
+
+    def noisy(image, std):
+        drawn.append((image, std))
+        return image + len(drawn)
+
+    monkeypatch.setattr(multi_scale_mean_teacher, "noisy", noisy)
+    method, batch, seen = made(noise=0.3), testing.some_batch(2), {}
+    for name in ("student", "teacher"):
+        getattr(method, name).encoder.register_forward_hook(lambda _, x, y, name=name: seen.update({name: x[0]}))
+    method.step(batch, testing.minimizer(method), Clock(500, 1000))
+    assert [std for _, std in drawn] == [0.3, 0.3]
+    assert torch.equal(seen["student"], batch.image + 1)
+    assert torch.equal(seen["teacher"], batch.unlabeled.image + 2)
+
+
+def test_early_students_are_soon_forgotten():
+    method, batch = made(decay=0.99), testing.some_batch(2)
+    before = [p.clone() for p in method.teacher.parameters()]
+    method.step(batch, testing.minimizer(method), Clock(0, 1000))
+    for old, ours, its in zip(before, method.teacher.parameters(), method.student.parameters(), strict=True):
+        torch.testing.assert_close(ours, (old + its) / 2)

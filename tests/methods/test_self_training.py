@@ -24,10 +24,10 @@ def figures(method, batch, clock=LATE):
     return minimize.figures
 
 
-@pytest.mark.parametrize("steps", [24, 26])
-def test_the_teacher_is_the_student_as_it_was_when_the_round_began(steps):
+@pytest.mark.parametrize(("start", "steps"), [(0.25, 24), (0.25, 26), (0.5, 24)])
+def test_the_teacher_is_the_student_as_it_was_when_the_round_began(start, steps):
     """It moves three times, to where the student then is, and has no say before, when it is the student throughout."""
-    method, batch = made(), testing.some_batch(2)
+    method, batch = made(start=start), testing.some_batch(2)
     assert method.rounds == 3
     moves = []
     for step in range(steps):
@@ -37,11 +37,11 @@ def test_the_teacher_is_the_student_as_it_was_when_the_round_began(steps):
         if any(not value.equal(before[name]) for name, value in method.teacher.state_dict().items()):
             for name, value in method.student.state_dict().items():
                 assert value.equal(method.teacher.state_dict()[name]), name
-            if step >= steps // 4:
+            if step >= int(start * steps):
                 moves.append(step)
         else:
-            assert step > steps // 4, "what looks at the teacher before its time sees the student"
-    assert moves == [steps * k // 4 for k in (1, 2, 3)]
+            assert step > start * steps, "what looks at the teacher before its time sees the student"
+    assert moves == [int(steps * (start + (1 - start) * k / 3) + 1e-9) for k in range(3)]
 
 
 @pytest.mark.parametrize("exclusive", [True, False])

@@ -52,6 +52,13 @@ def test_scales_that_agree_have_no_loss(exclusive):
     assert error.item() == pytest.approx(0, abs=1e-9) and uncertainty.item() == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.parametrize("exclusive", [True, False], ids=["classes", "regions"])
+def test_the_gradient_passes_through_the_mean_and_the_weights(exclusive):
+    """It is that of the whole formula, here by differences."""
+    method, logits = made(exclusive), torch.randn(3, 1, 3, 2, 2, dtype=torch.float64)
+    assert torch.autograd.gradcheck(method.rectified, logits.requires_grad_())
+
+
 def test_logits_without_bound_leave_all_finite():
     logits = torch.tensor([[300.0, -300, 0], [-300, 300, 0]]).view(2, 1, 3, 1, 1).requires_grad_()
     for exclusive in (True, False):

@@ -132,6 +132,8 @@ class Trainer:
             batch = Batch(put(batch.labeled), put(batch.unlabeled))
             self.method.train()
             with self.fabric.autocast():
+                # Until its fix in 2025 torch cached weights cast without gradient for those who want one.
+                torch.set_autocast_cache_enabled(False)
                 self.method.step(batch, self.minimize, clock)
             self.processes.average(self.statistics)
         except (torch.OutOfMemoryError, MemoryError) as e:

@@ -62,7 +62,7 @@ class BidirectionalCopyPaste(Segmenter):
         if clock.progress < self.start:
             x, y = batch.labeled.image, batch.labeled.label
             mix = CutMix.draw(x, self.volume, aspect=1.0)
-            minimize(self.student, supervised=dice_ce(self.student(mix(x)), mix(y)))
+            minimize(self.student, supervised_mixed=dice_ce(self.student(mix(x)), mix(y)))
         else:
             self.exchange(batch, minimize)
         follow(self.teacher, self.student, warm(self.decay, clock.step))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from typing import Annotated
+
 import torch
+from pydantic import Field
 
 from halfmask.config import Count, Share, Weight
 from halfmask.data.batch import IGNORE
@@ -19,24 +23,27 @@ class SelfTraining(Segmenter):
     """Lee, ICML workshop 2013; in rounds as Bai et al., MICCAI 2017, doi:10.1007/978-3-319-66185-8_29, without their
     conditional random field.
 
-    The first of ``rounds + 1`` equal parts of the training is supervised alone. At the start of each other one a copy
-    of the network is set aside, which labels each crop as it comes, the way it would predict (no dropout, the norms'
-    running statistics): the same as labeling the whole set at once, but for what a crop shows of its surroundings.
-    Voxels under the threshold teach nothing.
+    The training starts supervised alone, and long enough to know something: what the first copy gets wrong, the
+    others learn. At the start of each round a copy of the network is set aside, which labels each crop as it comes, the
+    way it would predict (no dropout, the norms' running statistics): the same as labeling the whole set at once, but
+    for what a crop shows of its surroundings. Voxels under the threshold teach nothing.
 
     Args:
+        start: share of the training that is supervised alone; the rounds share the rest.
         rounds: in which the unlabeled images are labeled anew.
         threshold: the confidence from which a label is kept.
         weight: of the unlabeled images' loss.
         largest_component: leave nothing of each class but its largest component in the crop. It waits for the device.
     """
 
+    steps_per_cycle = 2  # one that is supervised alone, and one of a round
     student: SegmentationNetwork
 
     def __init__(
         self,
         network: Builder,
         *,
+        start: Annotated[float, Field(ge=0, lt=1)] = 0.5,
         rounds: Count = 3,
         threshold: Share = 0.9,
         weight: Weight = 1.0,
@@ -45,12 +52,13 @@ class SelfTraining(Segmenter):
         super().__init__(network)
         self.student = network()
         self.teacher = average_of(self.student)
-        self.rounds, self.threshold, self.weight = rounds, threshold, weight
-        self.largest_component = largest_component
+        self.start, self.rounds, self.largest_component = start, rounds, largest_component
+        self.threshold, self.weight = threshold, weight
 
     def round(self, clock: Clock, step: int) -> int:
         """The round of a step, from 0, the supervised one; the step that reaches a round's end still is of it."""
-        return max(0, ((self.rounds + 1) * step - 1) // clock.steps)
+        done = (step / clock.steps - self.start) / (1 - self.start)
+        return max(0, math.ceil(self.rounds * done - 1e-9))
 
     def step(self, batch, minimize, clock):
         first = self.round(clock, clock.step) == 0
