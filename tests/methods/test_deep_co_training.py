@@ -95,6 +95,13 @@ def test_a_single_labeled_case_is_shared():
         torch.testing.assert_close(losses(method, cases(batch, 0, 0))["supervised"], both)
 
 
+def test_all_labels_may_serve_all():
+    method, batch = made(apart=False), cases(testing.some_batch(2), 0, 1)
+    losses(method, batch)
+    assert method.found.all()
+    assert method.parts(batch.labeled.case, testing.minimizer(method)).all()
+
+
 def test_all_networks_predict():
     image = testing.some_batch(2).image
     method = made(networks=3)

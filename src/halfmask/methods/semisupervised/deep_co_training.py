@@ -34,6 +34,7 @@ class DeepCoTraining(Segmenter):
 
     Args:
         networks: how many.
+        apart: each learns from labels of its own, as in the paper; with few labels all of them may serve all better.
         weight: λ_cot, of the agreement at the end of its ramp-up.
         diversity: λ_div, of the loss on adversarial examples at the end of its ramp-up.
         epsilon: ε, how far each voxel of an adversarial example is off; images have a standard deviation of 1. The
@@ -48,6 +49,7 @@ class DeepCoTraining(Segmenter):
         network: Builder,
         *,
         networks: Several = 2,
+        apart: bool = True,
         weight: Weight = 0.5,
         diversity: Weight = 0.05,
         epsilon: Weight = 0.1,
@@ -58,7 +60,8 @@ class DeepCoTraining(Segmenter):
         for k in range(1, networks):
             self.add_module(f"peer{k}", network())
         self.register_buffer("found", torch.zeros(networks))
-        self.weight, self.diversity, self.epsilon, self.predict_with = weight, diversity, epsilon, predict_with
+        self.apart, self.predict_with = apart, predict_with
+        self.weight, self.diversity, self.epsilon = weight, diversity, epsilon
 
     @property
     def labeler(self):
@@ -100,7 +103,7 @@ class DeepCoTraining(Segmenter):
         own = case % len(self.found) == torch.arange(len(self.found), device=case.device)[:, None]
         met = minimize.mean(own.any(1).float()) > 0  # in any of the processes
         self.found.copy_(self.found.maximum(met.float()))
-        return own | (self.found == 0).any()
+        return own | (self.found == 0).any() | (not self.apart)
 
     def only(self, label: Tensor, mine: Tensor) -> Tensor:
         """The label of the images (B,) that are a network's own; the others are ignored."""
