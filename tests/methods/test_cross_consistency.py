@@ -42,7 +42,7 @@ def test_the_main_decoder_learns_from_labels_alone_and_the_others_from_agreement
 def test_it_is_a_slow_loop_over_decoders_and_voxels(monkeypatch):
     monkeypatch.setitem(cross_consistency._FREE, "noise", lambda f: 0.5 * f)
     monkeypatch.setitem(cross_consistency._FREE, "maps", lambda f: -f)
-    method, batch = made(families=("noise", "maps"), each=2, weight=3.0), testing.some_batch(2)
+    method, batch = made(families=("noise", "maps"), each=2, weight=3.0, ramp=0.1), testing.some_batch(2)
     u, total = batch.unlabeled.image, 0.0
     with torch.no_grad():
         features, target = method.student.encode(u), method.student(u).softmax(1)

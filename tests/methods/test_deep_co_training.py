@@ -47,7 +47,7 @@ def test_adversarial_examples_are_within_epsilon_and_harder(exclusive):
 @pytest.mark.parametrize(("networks", "exclusive"), [(2, True), (3, False)])
 def test_it_is_a_slow_loop(networks, exclusive):
     """Each learns at the adversarial example of the next what the next says of the clean image."""
-    method, batch = made(exclusive, networks=networks), testing.some_batch(2, exclusive=exclusive)
+    method, batch = made(exclusive, networks=networks, apart=True), testing.some_batch(2, exclusive=exclusive)
     u, K = batch.unlabeled.image, testing.CLASSES
     nets = [method.student, method.peer1] + ([method.peer2] if networks == 3 else [])
     for net in nets:
@@ -74,7 +74,7 @@ def test_it_is_a_slow_loop(networks, exclusive):
 
 def test_each_network_has_labeled_cases_of_its_own():
     """The other's are as if not annotated; a batch without a case of its own leaves it with no supervised gradient."""
-    method, batch = made(weight=0.0, diversity=0.0), testing.some_batch(2)
+    method, batch = made(apart=True, weight=0.0, diversity=0.0), testing.some_batch(2)
     x, y = batch.labeled.image, batch.labeled.label
     with torch.no_grad():
         first, second = dice_ce(method.student(x[1:]), y[1:]), dice_ce(method.peer1(x[:1]), y[:1])
@@ -87,7 +87,7 @@ def test_each_network_has_labeled_cases_of_its_own():
 
 
 def test_a_single_labeled_case_is_shared():
-    method, batch = made(), testing.some_batch(2)
+    method, batch = made(apart=True), testing.some_batch(2)
     x, y = batch.labeled.image, batch.labeled.label
     for _ in range(2):
         with torch.no_grad():
@@ -96,7 +96,7 @@ def test_a_single_labeled_case_is_shared():
 
 
 def test_all_labels_may_serve_all():
-    method, batch = made(apart=False), cases(testing.some_batch(2), 0, 1)
+    method, batch = made(), cases(testing.some_batch(2), 0, 1)
     losses(method, batch)
     assert method.found.all()
     assert method.parts(batch.labeled.case, testing.minimizer(method)).all()

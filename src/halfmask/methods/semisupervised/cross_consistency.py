@@ -37,7 +37,7 @@ class CrossConsistency(Segmenter):
 
     Args:
         weight: λ_u, of the mean over the auxiliary decoders, at the end of its ramp-up.
-        ramp: share of training that the ramp-up takes.
+        ramp: share of training that the ramp-up takes; 0.1 in the paper, whose trainings are longer.
         families: of perturbations: uniform noise, the most active places dropped, whole maps dropped, a box cut
             out of the foreground, the context of it hidden, the object hidden, adversarial noise.
         each: auxiliary decoders for each family; in the authors' code 6, but 2 for each of the last three.
@@ -50,7 +50,7 @@ class CrossConsistency(Segmenter):
         network: Builder,
         *,
         weight: Weight = 30.0,
-        ramp: Positive = 0.1,
+        ramp: Positive = 1.0,
         families: tuple[Family, ...] = ("noise", "active", "maps", "cutout", "context", "object", "adversarial"),
         each: Count = 1,
     ):

@@ -23,18 +23,18 @@ Several = Annotated[int, Field(ge=2)]
 class DeepCoTraining(Segmenter):
     """Peng et al., Pattern Recognition 2020, arXiv:1903.11233.
 
-    Each network learns from the labeled cases whose number, divided by how many networks there are, leaves its own
-    remainder. They agree on unlabeled images by the Jensen–Shannon divergence of their predictions, here as a share of
-    log K. So that they stay different, each is to say at the adversarial example of the next one (one step along the
-    sign of the gradient, against the next one's own decision) what the next one says of the clean image: around a ring,
-    where the paper takes all pairs; with two networks that is the same.
+    Networks agree on unlabeled images by the Jensen–Shannon divergence of their predictions, here as a share of log K.
+    So that they stay different, each is to say at the adversarial example of the next one (one step along the sign of
+    the gradient, against the next one's own decision) what the next one says of the clean image: around a ring, where
+    the paper takes all pairs; with two networks that is the same. Weights are those of the public code.
 
-    Until each network has met a case of its own they share all, so a training with fewer labeled cases than networks
-    shares them throughout. Weights are those of the public code.
+    Where networks have labels of their own, these are of the cases whose number, divided by how many networks there
+    are, leaves their own remainder. Until each has met one they share all, so a training with fewer labeled cases than
+    networks shares them throughout.
 
     Args:
         networks: how many.
-        apart: each learns from labels of its own, as in the paper; with few labels all of them may serve all better.
+        apart: each learns from labels of its own, as in the paper; of few labels that leaves each too few.
         weight: λ_cot, of the agreement at the end of its ramp-up.
         diversity: λ_div, of the loss on adversarial examples at the end of its ramp-up.
         epsilon: ε, how far each voxel of an adversarial example is off; images have a standard deviation of 1. The
@@ -49,7 +49,7 @@ class DeepCoTraining(Segmenter):
         network: Builder,
         *,
         networks: Several = 2,
-        apart: bool = True,
+        apart: bool = False,
         weight: Weight = 0.5,
         diversity: Weight = 0.05,
         epsilon: Weight = 0.1,
