@@ -14,12 +14,12 @@ IGNORE = 255
 
 @dataclass(frozen=True)
 class Images:
-    """Some images of one kind, all on one device.
+    """Some images of one kind, all on one device; where they are from stands on the CPU.
 
     Attributes:
         image: (B, C, *spatial), float32, normalized.
         label: (B, *spatial), int64 class numbers 0…K−1 or `IGNORE`; None where nothing is known.
-        case: (B,), int64, the number of the case that each image was cut from.
+        case: (B,), int64, on the CPU: the number of the case that each image was cut from.
         place: (B, 3, D + 1), float64, on the CPU: voxel o of an image lies at ``place @ (*o, 1)`` in its case as it is
             stored, but for an elastic deformation; None where nobody says.
     """
@@ -35,7 +35,7 @@ class Images:
     def to(self, device: torch.device | str) -> Images:
         move = lambda t: t.to(device, non_blocking=True)
         label = None if self.label is None else move(self.label)
-        return Images(move(self.image), label, move(self.case), self.place)
+        return Images(move(self.image), label, self.case, self.place)
 
     def with_(self, **changes: Any) -> Images:
         """The same with other tensors, e.g. ``images.with_(image=noisy(images.image))``."""

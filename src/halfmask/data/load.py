@@ -102,7 +102,7 @@ class Crops:
         image = put(self.image).float() * put(self.slope).view(column) + put(self.shift).view(column)
         label = None if self.label is None else put(self.label).long()
         place = torch.cat([torch.eye(3).expand(len(self.start), 3, 3), self.start[..., None]], -1).double()
-        return Images(image, label, put(self.case), place)
+        return Images(image, label, self.case, place)
 
 
 class Loader:

@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from halfmask.augment.draw import to_device
 from halfmask.config import Weight
 from halfmask.data.batch import IGNORE
 from halfmask.learning.method import Segmenter
@@ -100,7 +101,7 @@ class DeepCoTraining(Segmenter):
 
     def parts(self, case: Tensor, minimize: Minimize) -> Tensor:
         """Which of the labeled images (networks, B) each network learns from."""
-        own = case % len(self.found) == torch.arange(len(self.found), device=case.device)[:, None]
+        own = to_device(case % len(self.found) == torch.arange(len(self.found))[:, None], self.found.device)
         met = minimize.mean(own.any(1).float()) > 0  # in any of the processes
         self.found.copy_(self.found.maximum(met.float()))
         return own | (self.found == 0).any() | (not self.apart)
