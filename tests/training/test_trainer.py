@@ -17,6 +17,7 @@ from halfmask.data.prepare import prepare
 from halfmask.data.store import Store
 from halfmask.learning.clock import Clock
 from halfmask.learning.minimize import Minimizer
+from halfmask.learning.processes import Processes
 from halfmask.learning.recipe import Recipe
 from halfmask.training import checkpoint
 from halfmask.training.journal import read_journal
@@ -399,3 +400,11 @@ def test_a_method_that_compares_the_halves_has_them_augmented_alike(prepared, tm
     made = trainer(prepared(2), tmp_path, method)
     made.take(next(iter(made.loader.batches(0, 1))), Clock(0, 3))
     assert seen == ["labeled"] * (2 - weak) + ["weak"] * weak
+
+
+def test_a_method_that_keeps_cases_is_refused_to_several_processes(prepared, tmp_path):
+    run = describe(prepared(2).plan, "temporal_ensembling", settings={}, network=None, recipe=Recipe(steps=1))
+    several = Processes()
+    several.size = 2
+    with pytest.raises(ValueError, match="trained by one process, not by 2"):
+        Trainer(run, prepared(2), tmp_path, Options(threads=0), processes=several)

@@ -31,11 +31,13 @@ class Method(nn.Module):
         space: what the axes of the images allow, for a method that moves them itself.
         recipe: what it proposes for the run.
         steps_per_cycle: after so many steps every kind of step has come once.
+        alone: it keeps something of each case that a process has seen, so one process trains it.
         alike: unlabeled images are augmented as the labeled are, for a method that compares the two; else weakly.
     """
 
     recipe: ClassVar[Recipe] = Recipe()
     steps_per_cycle: ClassVar[int] = 1
+    alone: ClassVar[bool] = False
     alike: ClassVar[bool] = False
 
     def __init__(self, network: Builder):

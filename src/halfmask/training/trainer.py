@@ -71,6 +71,8 @@ class Trainer:
         )
         self.monitor = make_monitor(run, store, self.unlabeled, self.device) if processes.leads else None
         method = make_method(self.plan, run)
+        if method.alone and processes.size > 1:
+            raise ValueError(f"{run.method} is trained by one process, not by {processes.size}; leave out --devices")
         self.method = method.to(self.device).to(memory_format=self.layout)  # type: ignore[call-overload]
         if options.compile if options.compile is not None else self.device.type == "cuda":
             compile_networks(self.method)

@@ -28,6 +28,7 @@ class TemporalEnsembling(Segmenter):
         budget: the greatest size of all tables, in GiB.
     """
 
+    alone = True
     student: SegmentationNetwork
 
     def __init__(
