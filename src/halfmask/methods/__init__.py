@@ -12,7 +12,7 @@ from halfmask.config import Setting, nearest, settings_of
 from halfmask.learning.method import Method
 
 RECOMMENDED = "weak_to_strong"
-"""What `halfmask train auto` trains: the best over the data sets of docs/results.md, by their validation cases."""
+"""What `halfmask train auto` trains: the best of all on ACDC's validation cases; see docs/results.md."""
 
 
 def names() -> dict[str, str]:
