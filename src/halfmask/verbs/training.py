@@ -124,7 +124,7 @@ def train(
         method = _searched(described("supervised"), asked, opened, out, candidates, device)
     elif method == "auto":
         method = RECOMMENDED
-        say(f"auto: {method}, in validation level with the best where we compared all; --search compares on your labels")
+        say(f"auto: {method}, level with the best in validation where we compared all; --search asks your own labels")
     run = described(method)
     if processes > 1 and here is None:
         raise launch.SeveralProcesses(processes)
