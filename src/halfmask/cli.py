@@ -45,6 +45,7 @@ _AGAIN = {
     verbs.prepare: "to go on: what is stored is kept",
     verbs.demo: "to go on: what is trained is kept",
     verbs.study: "to go on: what is done is kept",
+    verbs.pretrain: "with --resume to go on from the last checkpoint",
     verbs.train: "with --resume to go on from the last checkpoint",
 }
 """What a verb that was stopped does when it is called again."""
@@ -68,7 +69,11 @@ def _command(verb: Callable[..., Any]) -> Callable[..., Any]:
         except KeyboardInterrupt as e:  # here, as typer would end any with 130 and without a word
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # all that is left is to say so
             # what stops within the demo or a study at once would name --resume
-            said = str(e) if verb is verbs.train or (verb is verbs.study and isinstance(e, Stopped)) else ""
+            said = (
+                str(e)
+                if verb in (verbs.train, verbs.pretrain) or (verb is verbs.study and isinstance(e, Stopped))
+                else ""
+            )
             print(said or f"stopped; give the same command {_AGAIN.get(verb, 'to begin anew')}", file=sys.stderr)
             raise typer.Exit(128 + getattr(e, "signal", signal.SIGINT)) from None
         if verb is verbs.check and any(fault.severity == "error" for fault in result):
@@ -94,8 +99,8 @@ def _hints(verb: Callable[..., Any]) -> dict[str, Any]:
 
 
 for _verb in (
-    verbs.demo, verbs.check, verbs.prepare, verbs.train, verbs.predict, verbs.evaluate, verbs.study, verbs.report,
-    verbs.methods,
+    verbs.demo, verbs.check, verbs.prepare, verbs.pretrain, verbs.train, verbs.predict, verbs.evaluate, verbs.study,
+    verbs.report, verbs.methods,
 ):  # fmt: skip
     app.command(_verb.__name__)(_command(_verb))
 

@@ -10,7 +10,7 @@ import copy
 import functools
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from halfmask.data.batch import IGNORE, Batch, Images
 from halfmask.data.regions import region_labels
 from halfmask.learning.clock import Clock
-from halfmask.learning.method import Method, Segmenter
+from halfmask.learning.method import Method, Pretrainer, Segmenter
 from halfmask.learning.minimize import Minimizer
 from halfmask.learning.past import PastPredictions
-from halfmask.networks.factory import Builder
+from halfmask.networks.factory import Builder, name_of
 from halfmask.networks.segmenter import SegmentationNetwork
 
 CHANNELS, CLASSES, SIDE = 2, 3, 16
@@ -66,6 +66,13 @@ def some_batch(
     return Batch(known.with_(label=label), unknown.with_(label=None))
 
 
+def batch_for(method: Method, dims: int, exclusive: bool = True) -> Batch:
+    """`some_batch` as the method is given it: without a labeled half for one that learns from images alone."""
+    if isinstance(method, Pretrainer):
+        return some_batch(dims, labeled=0, unlabeled=4)
+    return some_batch(dims, exclusive=exclusive)
+
+
 def begun(method: Method) -> Method:
     """A method that knows the cases, and trains."""
     method.begin(CASES)
@@ -93,18 +100,25 @@ def arranged(method: Method) -> Method:
     return method
 
 
-def minimizer(method: Method, kind: type[Minimizer] = Minimizer) -> Minimizer:
-    return kind(method, method.optimizers(functools.partial(torch.optim.SGD, lr=0.1)))
+def minimizer(method: Method) -> Minimizer:
+    return Minimizer(method, method.optimizers(functools.partial(torch.optim.SGD, lr=0.1)))
 
 
 class Watch(Minimizer):
-    """Also asks that each loss is positive and by itself pulls on the networks it was given for."""
+    """Also asks that each loss is positive and by itself pulls on the networks it was given for.
 
-    def __call__(self, networks: nn.Module | list[nn.Module], **losses: Tensor) -> None:  # type: ignore[override]
+    Attributes:
+        positive: some losses of pre-training, such as negative mutual information, need not be.
+    """
+
+    positive = True
+
+    def __call__(self, networks: nn.Module | Iterable[nn.Module], **losses: Tensor) -> None:
         listed = [networks] if isinstance(networks, nn.Module) else list(networks)
         for name, loss in losses.items():
             assert loss.requires_grad, f"{name} has no gradient"
-            assert loss.isfinite() and loss > 0, f"{name} is {loss.item():.3g}"
+            assert loss.isfinite(), f"{name} is {loss.item():.3g}"
+            assert loss > 0 or not self.positive, f"{name} is {loss.item():.3g}"
             assert loss.dtype == torch.float32, f"{name} is computed in {loss.dtype}"
             for network in listed:
                 if name == "supervised" and not isinstance(network, SegmentationNetwork):
@@ -119,9 +133,10 @@ def check_losses_pull_and_state_moves(make: Make, dims: int, exclusive: bool = T
     """Over a cycle students learn, teachers follow, centers shift: nothing that a method keeps stands still."""
     method = arranged(make(small(dims, exclusive=exclusive)))
     before = copy.deepcopy(method.state_dict())
-    watch = minimizer(method, Watch)
+    watch = Watch(method, method.optimizers(functools.partial(torch.optim.SGD, lr=0.1)))
+    watch.positive = isinstance(method, Segmenter)
     for step in range(method.steps_per_cycle):
-        method.step(some_batch(dims, exclusive=exclusive), watch, Clock(50 + step, 100))
+        method.step(batch_for(method, dims, exclusive=exclusive), watch, Clock(50 + step, 100))
     still = [name for name, value in method.state_dict().items() if value.equal(before[name])]
     assert not still, f"these stand still: {still}"
 
@@ -184,10 +199,10 @@ def check_reproducible(make: Make, dims: int, exclusive: bool = True) -> None:
     """
     method = arranged(make(small(dims, exclusive=exclusive, dropout=0.2)))
     for step in range(method.steps_per_cycle):
-        method.step(some_batch(dims, exclusive=exclusive), minimizer(method), Clock(40 + step, 100))
+        method.step(batch_for(method, dims, exclusive=exclusive), minimizer(method), Clock(40 + step, 100))
     twin = begun(make(small(dims, exclusive=exclusive, dropout=0.2)))
     twin.load_state_dict(method.state_dict())
-    batch = some_batch(dims, exclusive=exclusive)
+    batch = batch_for(method, dims, exclusive=exclusive)
     for each in (method, twin):
         torch.manual_seed(1)
         for step in range(each.steps_per_cycle):
@@ -218,6 +233,44 @@ def check_says_where_it_comes_from(kind: type[Method]) -> None:
         assert s.kind is s.KEYWORD_ONLY and s.annotation is not s.empty and s.default is not s.empty, s.name
         assert re.search(rf"\b{s.name}\b.*:", text), f"{kind.__name__} does not explain {s.name}"
 
+
+def check_keeps(make: Make, dims: int) -> None:
+    """What others may start from goes over into a network that segments, all of it, and has moved in a step."""
+    method = begun(make(small(dims)))
+    assert isinstance(method, Pretrainer)
+    for name, parts in method.keeps.items():
+        network = getattr(method, name)
+        assert isinstance(network, SegmentationNetwork), f"{name} is a {type(network).__name__}"
+        state = {key: value for key, value in network.state_dict().items() if key.partition(".")[0] in parts}
+        fresh = small(dims)(name_of(network)).state_dict()
+        assert any(key.startswith("encoder.") for key in state), f"{name} keeps no encoder: {parts}"
+        shapes = lambda tensors, keys: {key: tuple(tensors[key].shape) for key in keys if key in tensors}
+        assert shapes(state, state) == shapes(fresh, state), f"{name} does not go over"
+        assert network.embed(some_batch(dims).image).shape == (5, network.widths[-1])
+
+
+def check_judges(make: Make, dims: int) -> None:
+    """On held-out images it has a loss above 0, the same for the same random numbers; and it moves nothing."""
+    method = arranged(make(small(dims)))
+    assert isinstance(method, Pretrainer)
+    if not method.held:
+        return
+    before, image = copy.deepcopy(method.state_dict()), some_batch(dims, unlabeled=6).unlabeled.image
+    losses = []
+    for _ in range(2):
+        with _seeded(), torch.no_grad():
+            losses.append(method.eval().judge(image))
+    assert losses[0] > 0 and losses[0].ndim == 0 and losses[0].equal(losses[1])
+    assert all(value.equal(before[name]) for name, value in method.state_dict().items())
+
+
+PRETRAINING_CHECKS: tuple[Callable[..., None], ...] = (
+    check_losses_pull_and_state_moves,
+    check_networks_are_apart,
+    check_reproducible,
+    check_keeps,
+    check_judges,
+)
 
 CHECKS: tuple[Callable[..., None], ...] = (
     check_losses_pull_and_state_moves,

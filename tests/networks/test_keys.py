@@ -312,7 +312,7 @@ def test_another_kind_of_network_is_refused_with_the_one_that_takes_it(name, nam
     method = nn.Module()
     method.student = make("vnet", channels=1, classes=2, dims=2, patch=(16, 16), width=4)
     with pytest.raises(ValueError, match=rf"f holds the weights of .*, this run trains a vnet; give --network {name},"):
-        transfer_all(weights, method, where="f")
+        transfer_all([weights], method, where="f")
 
 
 def test_our_own_names_are_taken_as_they_are():

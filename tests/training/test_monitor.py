@@ -144,7 +144,7 @@ def trainer(store, out, method="bidirectional_copy_paste"):
 def test_a_training_is_the_same_with_and_without_it(prepared, tmp_path):
     """Nothing that it sees, hidden labels above all, comes to the networks, their statistics or what is drawn."""
     made = [trainer(prepared(2), tmp_path / name) for name in ("with", "without")]
-    made[1].monitor = None
+    made[1].exam.monitor = None
     for each in made:
         each.train()
     ours, theirs = (each.method.state_dict() for each in made)
@@ -155,10 +155,10 @@ def test_it_sees_the_same_crops_after_a_stop_and_those_of_unlabeled_cases_alone(
     store = prepared(2)
     one, other = (trainer(store, tmp_path / name) for name in "ab")
     for what in ("image", "label", "case"):
-        assert getattr(one.monitor.crops, what).equal(getattr(other.monitor.crops, what))
-    assert one.monitor.found == other.monitor.found and max(one.monitor.found) == 1
+        assert getattr(one.exam.monitor.crops, what).equal(getattr(other.exam.monitor.crops, what))
+    assert one.exam.monitor.found == other.exam.monitor.found and max(one.exam.monitor.found) == 1
     pool = unlabeled_cases(one.run, store)
-    known = one.monitor.crops.label != IGNORE
+    known = one.exam.monitor.crops.label != IGNORE
     assert 0 < known.float().mean() < 1, "some of them have hidden labels"
-    for case, here in zip(one.monitor.crops.case, known, strict=True):
+    for case, here in zip(one.exam.monitor.crops.case, known, strict=True):
         assert here.any() == bool(store.case(pool[case]).voxels)

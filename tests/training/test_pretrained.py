@@ -116,7 +116,7 @@ def test_checkpoints_written_with_numpy_1_are_read(saved, source, tmp_path):
                 assert b"numpy._core.multiarray" in content
                 content = content.replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
             here.writestr(item, content)
-    assert torch.equal(read(str(old)).state["head.weight"], source.head.weight)
+    assert torch.equal(read(str(old))[0].state["head.weight"], source.head.weight)
 
 
 def test_two_networks_share_an_encoder_alone(saved, source, prepared, tmp_path):
@@ -137,7 +137,7 @@ def test_an_average_starts_as_its_student(saved, source, prepared, tmp_path):
 
 def test_safetensors_are_read(source, tmp_path):
     save_file(source.state_dict(), tmp_path / "own.safetensors")
-    weights = read(str(tmp_path / "own.safetensors"))
+    (weights,) = read(str(tmp_path / "own.safetensors"))
     assert weights.network is None
     assert all(torch.equal(weights.state[name], value) for name, value in source.state_dict().items())
 
@@ -154,7 +154,7 @@ def test_broken_safetensors_are_told(tmp_path):
 def test_a_checkpoint_of_a_run_is_its_predictor(train):
     run = train("mean_teacher", validations=1)
     state = checkpoint.load(run / "best.pt")["state"]
-    weights = read(str(run / "best.pt"))
+    (weights,) = read(str(run / "best.pt"))
     assert (weights.title, weights.network) == ("a unet", "unet")
     assert torch.equal(weights.state["head.weight"], state["teacher.head.weight"])
 
@@ -162,9 +162,9 @@ def test_a_checkpoint_of_a_run_is_its_predictor(train):
 def test_a_file_needs_no_suffix(source, tmp_path):
     """As in the hub's cache."""
     torch.save(source.state_dict(), tmp_path / "0a1b2c")
-    assert torch.equal(read(str(tmp_path / "0a1b2c")).state["head.weight"], source.head.weight)
+    assert torch.equal(read(str(tmp_path / "0a1b2c"))[0].state["head.weight"], source.head.weight)
     save_file(source.state_dict(), tmp_path / "3d4e5f")
-    assert torch.equal(read(str(tmp_path / "3d4e5f")).state["head.weight"], source.head.weight)
+    assert torch.equal(read(str(tmp_path / "3d4e5f"))[0].state["head.weight"], source.head.weight)
     with pytest.raises(ValueError, match=r"there is no run, file or hub name 'nope'; give .* hub:resnet34"):
         read("nope")
     (tmp_path / "empty").mkdir()
@@ -237,7 +237,7 @@ def test_hub_without_network_says_what_to_fetch(cache, monkeypatch):
 def test_hub_reads_what_is_in_the_cache(cache):
     cache.mkdir(parents=True)
     torch.save({"layer1.0.conv1.weight": torch.ones(2), "fc.weight": torch.ones(1)}, cache / "resnet34-b627a593.pth")
-    weights = read("hub:resnet34")
+    (weights,) = read("hub:resnet34")
     assert (weights.network, list(weights.state)) == ("resnet_unet", ["encoder.layer1.0.conv1.weight"])
 
 

@@ -130,7 +130,7 @@ def test_each_network_of_a_method_takes_its_share():
     method.student, method.peer, method.other = make("unet", **plan), make("unet", **plan), make("vnet", **plan)
     method.teacher = average_of(method.student)
     weights = Weights("somebody's U-Net", "unet", source.state_dict(), unused=("fc.weight",))
-    told = transfer_all(weights, method, where="file")
+    told = transfer_all([weights], method, where="file")
     state = source.state_dict()
     equal = lambda net, part: [torch.equal(net.state_dict()[n], v) for n, v in state.items() if part in n]
     assert all(equal(method.student, "")) and all(equal(method.teacher, "")) and all(equal(method.peer, "encoder."))
@@ -146,7 +146,7 @@ def test_errors_say_where_the_weights_are_from():
     method = nn.Module()
     method.student = make("unet", channels=1, classes=2, dims=2, patch=(16, 16), width=4)
     with pytest.raises(ValueError, match=r"a/file\.pt: student: only 0 of .*is it a network of the same"):
-        transfer_all(Weights("a network", None, {"fc.weight": torch.ones(1)}), method, where="a/file.pt")
+        transfer_all([Weights("a network", None, {"fc.weight": torch.ones(1)})], method, where="a/file.pt")
 
 
 def test_tensors_that_are_no_weights_are_refused_by_their_names_there():

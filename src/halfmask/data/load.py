@@ -109,7 +109,7 @@ class Loader:
     """Gives the batches of a training, the same for a given step whatever the number of threads.
 
     Args:
-        labeled, unlabeled: where crops come from; with ``unlabeled=None`` that half is empty.
+        labeled, unlabeled: where crops come from; a half that is None is empty, but not both.
         dims: 2 takes the single slice of each crop as a picture.
         threads: that read ahead; 0 reads when asked.
         ahead: batches kept ready.
@@ -119,7 +119,7 @@ class Loader:
 
     def __init__(
         self,
-        labeled: Stream,
+        labeled: Stream | None,
         unlabeled: Stream | None,
         *,
         dims: int,
@@ -132,14 +132,12 @@ class Loader:
         self.labeled, self.unlabeled, self.dims, self.device = labeled, unlabeled, dims, device
         self.threads, self.ahead = threads, ahead
         hold = functools.partial(Volumes, device=device, cache=cache, local=local)
-        self.volumes = {labeled: hold(labeled.cases, labels=True)}
-        if unlabeled is not None:
-            self.volumes[unlabeled] = hold(unlabeled.cases, labels=False)
+        self.streams = [stream for stream in (labeled, unlabeled) if stream is not None]
+        self.volumes = {stream: hold(stream.cases, labels=stream is labeled) for stream in self.streams}
 
     def epoch(self, step: int) -> int:
         """Passes over the smaller of the two streams."""
-        streams = [s for s in (self.labeled, self.unlabeled) if s is not None]
-        return min(streams, key=lambda s: len(s.cases)).epoch(step)
+        return min(self.streams, key=lambda stream: len(stream.cases)).epoch(step)
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
         """The batches of steps ``start`` to ``stop`` − 1, in order."""
@@ -161,21 +159,18 @@ class Loader:
 
     def cases(self, step: int) -> list[str]:
         """The names of the cases in this process's part of a step's batch, for error messages."""
-        return [
-            s.cases[s.place(step, slot).case].name
-            for s in (self.labeled, self.unlabeled)
-            if s is not None
-            for slot in s.slots
-        ]
+        return [s.cases[s.place(step, slot).case].name for s in self.streams for slot in s.slots]
 
-    def _read(self, step: int) -> tuple[Crops, Crops | None]:
-        return self._crops(self.labeled, step), self._crops(self.unlabeled, step) if self.unlabeled else None
+    def _read(self, step: int) -> list[Crops]:
+        return [self._crops(stream, step) for stream in self.streams]
 
-    def _batch(self, crops: tuple[Crops, Crops | None]) -> Batch:
-        labeled = self._flat(crops[0].images(self.device))
-        if crops[1] is not None:
-            return Batch(labeled, self._flat(crops[1].images(self.device)))
-        return Batch(labeled, labeled.with_(image=labeled.image[:0], label=None, case=labeled.case[:0], place=None))
+    def _batch(self, crops: list[Crops]) -> Batch:
+        given = [self._flat(each.images(self.device)) for each in crops]
+        if len(given) == 2:
+            return Batch(*given)
+        (only,) = given
+        none = only.with_(image=only.image[:0], label=None, case=only.case[:0], place=None)
+        return Batch(none, only) if self.labeled is None else Batch(only, none)
 
     def _flat(self, images: Images) -> Images:
         if self.dims == 3:

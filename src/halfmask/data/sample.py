@@ -55,6 +55,8 @@ class Stream:
         slots: those of them that this process reads; all unless given.
         seed, name: two streams of one seed and different names are independent.
         labeled: place crops on foreground and on annotated slices.
+        aligned: the crops of a batch lie at one place, drawn for each batch: at the same share of the way along each
+            axis of their cases.
     """
 
     def __init__(
@@ -67,12 +69,14 @@ class Stream:
         seed: int,
         name: str,
         labeled: bool,
+        aligned: bool = False,
         sparse: Sparse | None = None,
         slots: range | None = None,
     ):
         self.slots = range(size) if slots is None else slots
         self.cases, self.patch, self.margin, self.size = tuple(cases), patch, margin, size
         self.seed, self.labeled, self.sparse = (seed, zlib.crc32(name.encode())), labeled, sparse
+        self.aligned = aligned
         self.slices = [sparse.annotated(c) for c in cases] if labeled and sparse else None
         if (
             sparse
@@ -98,6 +102,8 @@ class Stream:
         """The crop for one slot of one step's batch."""
         epoch, position = divmod(step * self.size + slot, len(self.cases))
         number = int(self._order(epoch)[position])
+        if self.aligned:
+            return Place(number, self._aligned(number, step))
         rng = np.random.default_rng((*self.seed, step, slot))
         focus = self._focus(number, rng) if self.labeled else [None, None, None]
         start = []
@@ -108,6 +114,12 @@ class Stream:
                 first = rng.integers(0, n - p + 1) if f is None else int(np.clip(f, 0, n - p))
                 start.append(int(first) - m)
         return Place(number, tuple(start))
+
+    def _aligned(self, number: int, step: int) -> tuple[int, ...]:
+        """The first voxel of a crop that lies where those of the batch's other cases do."""
+        shares = np.random.default_rng((*self.seed, step)).random(3)
+        sides = zip(self.cases[number].shape, self.patch, self.margin, shares, strict=True)
+        return tuple((int(share * (n - p + 1)) if n > p else -((p - n) // 2)) - m for n, p, m, share in sides)
 
     def _focus(self, number: int, rng: np.random.Generator) -> list[int | None]:
         """For each axis where the patch starts, None for anywhere: on foreground, or where something is annotated."""

@@ -16,6 +16,7 @@ from halfmask.learning.minimize import Minimize
 from halfmask.learning.recipe import Recipe
 from halfmask.losses.entropy import class_entropy, region_entropy
 from halfmask.networks.factory import Builder
+from halfmask.networks.segmenter import SegmentationNetwork
 
 
 class Method(nn.Module):
@@ -114,3 +115,36 @@ class Segmenter(Method):
         if self.exclusive:
             return tuple(p.max(dim=1))  # type: ignore[return-value]
         return torch.maximum(p, 1 - p), (p > 0.5).long()
+
+
+class Pretrainer(Method):
+    """A method that learns from images alone, whose networks others start from.
+
+    The batch has no labeled half, and its images are as they were cut: views are the method's own business.
+
+    Attributes:
+        keeps: the networks that others may start from, and the parts of each that have learned.
+        aligned: the crops of a batch are to lie at the same place of their cases, where partitions correspond.
+        held: the share of cases that it is not trained on, where it has a loss to be `judge`d by.
+    """
+
+    recipe = Recipe("adamw", 1e-3, weight_decay=0.05, schedule="cosine", labeled=0, unlabeled=8)
+    keeps: ClassVar[Mapping[str, tuple[str, ...]]] = {"student": ("encoder",)}
+    aligned: ClassVar[bool] = False
+    held: ClassVar[float] = 0.0
+
+    @property
+    def kept(self) -> SegmentationNetwork:
+        """The first of the networks that others may start from."""
+        return getattr(self, next(iter(self.keeps)))
+
+    def judge(self, image: Tensor) -> Tensor:
+        """A loss, the smaller the better, on images (B, C, *spatial) of cases that it was not trained on.
+
+        The weights with the smallest are kept as the best, and training stops when it has not fallen for long.
+        """
+        raise NotImplementedError
+
+
+class Converged(Exception):
+    """A method says so in a step after which training has nothing to add; the step counts."""

@@ -16,10 +16,10 @@ RECOMMENDED = "fixmatch"
 costs least; see docs/results.md."""
 
 
-def names() -> dict[str, str]:
-    """Every method's name and the module that defines it."""
-    modules = pkgutil.walk_packages(__path__, __name__ + ".")
-    return {m.name.rpartition(".")[2]: m.name for m in modules if not m.ispkg}
+def names(family: str | None = None) -> dict[str, str]:
+    """Every method's name and the module that defines it; of one family, as ``semisupervised``, or all."""
+    modules = [m.name for m in pkgutil.walk_packages(__path__, __name__ + ".") if not m.ispkg]
+    return {m.rpartition(".")[2]: m for m in modules if family in (None, m.split(".")[-2])}
 
 
 def find(name: str) -> type[Method]:

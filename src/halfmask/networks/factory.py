@@ -117,3 +117,7 @@ class Builder:
         plan = {key: getattr(self, key) for key in geometry}
         settings = self.settings if name == self.name else {}
         return make(name, **{**plan, **settings, **changes})
+
+    def encoder(self, name: str | None = None, **changes: Any) -> SegmentationNetwork:
+        """A network without its decoder, see `SegmentationNetwork.without_decoder`."""
+        return self(name, **changes).without_decoder()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from math import ceil, prod
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -67,6 +68,23 @@ class SegmentationNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.decode(self.encode(x))[0])
+
+    def embed(self, x: Tensor) -> Tensor:
+        """One vector an image (B, widths[-1]): the means of the bottleneck's features."""
+        return self.encode(x)[-1].flatten(2).mean(2)
+
+    def without_decoder(self) -> Self:
+        """This network with its encoder alone, whose weights keep their names: it encodes and embeds."""
+        self.decoder, self.head = nn.Identity(), nn.Identity()
+        return self
+
+    def takes(self, spatial: Sequence[int]) -> bool:
+        """Whether images of this shape fit."""
+        try:
+            self.check((2, self.channels, *spatial))
+        except ValueError:
+            return False
+        return True
 
     def check(self, shape: Sequence[int]) -> None:
         """Raise ValueError unless images of this shape (B, C, *spatial) fit, saying which would."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
+import itertools
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
+from halfmask import methods
 from halfmask.augment.space import Space
 from halfmask.augment.views import Augmentation
 from halfmask.data.batch import IGNORE, Images
@@ -17,6 +20,8 @@ from halfmask.data.plan import Plan
 from halfmask.data.regions import region_labels
 from halfmask.data.sample import Sparse, Stream
 from halfmask.data.store import Store
+from halfmask.evaluation.probe import Probe
+from halfmask.learning.method import Pretrainer
 from halfmask.learning.processes import ALONE, Processes
 from halfmask.progress import say
 from halfmask.training.monitor import Monitor, expected_shares
@@ -27,15 +32,19 @@ MONITORED = {2: 32, 3: 8}
 
 
 def labeled_cases(run: Run, store: Store) -> tuple[str, ...]:
-    """The cases whose labels the run may read."""
+    """The cases whose labels the run may read; none for one that learns from images alone."""
+    if not run.recipe.labeled:
+        return ()
     return store.splits.labeled(fold=run.fold, draw=run.label_draw, budget=run.labels)
 
 
 def unlabeled_cases(run: Run, store: Store) -> tuple[str, ...]:
     """The pool of a run that uses one. Labeled images that are not annotated everywhere count among it, and all
-    of them if it would be empty."""
+    of them if it would be empty, or if the run learns from images alone."""
     if not run.recipe.unlabeled:
         return ()
+    if not run.recipe.labeled:
+        return store.splits.pool(store.stored, (), fold=run.fold)
     labeled = labeled_cases(run, store)
     pool = store.splits.pool(store.stored, labeled, fold=run.fold)
     sparse = tuple(name for name in labeled if run.slices < 1 or IGNORE in store.case(name).voxels)
@@ -44,6 +53,18 @@ def unlabeled_cases(run: Run, store: Store) -> tuple[str, ...]:
         say("there are no unlabeled cases; the labeled images serve as such, without their labels")
         return labeled
     return pool
+
+
+def held_cases(run: Run, store: Store) -> tuple[str, ...]:
+    """Those of the pool that a pre-training is judged by: a share of the groups, drawn by its seed."""
+    share = getattr(methods.find(run.method), "held", 0.0)
+    pool = unlabeled_cases(run, store)
+    groups = list(dict.fromkeys(map(store.splits.group, pool)))
+    if not share or len(groups) < 2:
+        return ()
+    drawn = np.random.default_rng((run.seed, zlib.crc32(b"held"))).permutation(groups)
+    held = set(drawn[: max(1, round(share * len(groups)))])
+    return tuple(name for name in pool if store.splits.group(name) in held)
 
 
 def augmentation(plan: Plan) -> Augmentation:
@@ -64,18 +85,51 @@ def make_monitor(run: Run, store: Store, unlabeled: Sequence[str], device: torch
     if not size:
         return None
     labeled = labeled_cases(run, store)
-    flat = (1,) * (3 - plan.dims)
-    count = size * -(-MONITORED[plan.dims] // size)
-
-    def crops(names: Sequence[str]) -> Images:
-        cases, patch = [store.case(name) for name in names], (*flat, *plan.patch)
-        stream = Stream(cases, patch=patch, margin=(0, 0, 0), size=count, seed=run.seed, name="monitor", labeled=False)
-        (batch,) = Loader(stream, None, dims=plan.dims, device=device, threads=0, cache=0).batches(0, 1)
-        return target(plan, batch.labeled)
-
+    crops = lambda names: _monitored(run, store, names, device)
     members = torch.from_numpy(np.eye(plan.classes, dtype=bool) if plan.exclusive else plan.members)
     expected = expected_shares([store.case(name).voxels for name in labeled], members)
     return Monitor(crops(unlabeled), plan.output_names, expected, crops(labeled), size=size, exclusive=plan.exclusive)
+
+
+def make_probe(run: Run, store: Store, device: torch.device) -> Probe:
+    """What tells whether features of a run's images mean something: by labels of the fold's training part, if it has
+    two labeled groups at least. They choose nothing."""
+    groups: dict[str, list[str]] = {}
+    for name in store.splits.labeled(fold=run.fold, draw=run.label_draw, budget=None) if store.splits.orders[0] else ():
+        groups.setdefault(store.splits.group(name), []).append(name)
+    parts = [list(itertools.chain(*list(groups.values())[half::2])) for half in (0, 1)]
+    crops = lambda names: _monitored(run, store, names, device) if names else None
+    return Probe(_monitored(run, store, unlabeled_cases(run, store), device), *map(crops, parts))
+
+
+def _monitored(run: Run, store: Store, names: Sequence[str], device: torch.device) -> Images:
+    """Crops of some cases with their labels as networks are to tell them, the same each time."""
+    size = run.recipe.unlabeled or 1
+    count = size * -(-MONITORED[store.plan.dims] // size)
+    (crops,) = some_crops(run, store, names, device, count=count, size=count, name="monitor", labels=True)
+    return target(store.plan, crops)
+
+
+def some_crops(
+    run: Run,
+    store: Store,
+    names: Sequence[str],
+    device: torch.device,
+    *,
+    count: int,
+    size: int,
+    name: str,
+    labels: bool = False,
+) -> list[Images]:
+    """Crops of some cases in batches of ``size``, the same each time; for ``name`` see `Stream`."""  # fmt: skip
+    cases, flat = [store.case(each) for each in names], (1,) * (3 - store.plan.dims)
+    stream = Stream(
+        cases, patch=(*flat, *store.plan.patch), margin=(0, 0, 0), size=size, seed=run.seed, name=name, labeled=False
+    )
+    given = (stream, None) if labels else (None, stream)
+    loader = Loader(*given, dims=store.plan.dims, device=device, threads=0, cache=0)
+    batches = loader.batches(0, -(-count // size))
+    return [batch.labeled if labels else batch.unlabeled for batch in batches]
 
 
 def make_loader(
@@ -94,6 +148,9 @@ def make_loader(
     plan, recipe = store.plan, run.recipe
     flat = (1,) * (3 - plan.dims)
     margin = tuple((m - p) // 2 for m, p in zip(augmentation(plan).margin(), plan.patch, strict=True))
+    kind = methods.find(run.method)
+    if issubclass(kind, Pretrainer):  # it cuts its views itself
+        margin = (0,) * plan.dims
     patch, margin = (*flat, *plan.patch), (*(0 for _ in flat), *margin)
     place = functools.partial(Stream, patch=patch, margin=margin, seed=run.seed)
 
@@ -103,12 +160,14 @@ def make_loader(
 
     cases = lambda names: [store.case(name) for name in names]
     sparse = Sparse(run.slices, run.slice_axis, run.label_draw) if run.slices < 1 else None
-    assert recipe.labeled is not None
-    labeled = stream(cases(labeled_cases(run, store)), recipe.labeled, name="labeled", labeled=True, sparse=sparse)
-    unlabeled = None
+    labeled = unlabeled = None
+    if recipe.labeled:
+        labeled = stream(cases(labeled_cases(run, store)), recipe.labeled, name="labeled", labeled=True, sparse=sparse)
     if recipe.unlabeled:
-        pool = cases(unlabeled_cases(run, store))
-        unlabeled = stream(pool, recipe.unlabeled, name="unlabeled", labeled=False)
+        held = set(held_cases(run, store))
+        pool = cases([name for name in unlabeled_cases(run, store) if name not in held])
+        aligned = getattr(kind, "aligned", False)
+        unlabeled = stream(pool, recipe.unlabeled, name="unlabeled", labeled=False, aligned=aligned)
     return Loader(
         labeled, unlabeled, dims=plan.dims, device=device, threads=threads, cache=cache, local=processes.local
     )

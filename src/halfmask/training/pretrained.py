@@ -11,17 +11,18 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
 from torch.serialization import safe_globals
 
 from halfmask.config import nearest
-from halfmask.learning.method import Method
+from halfmask.learning.method import Method, Pretrainer, Segmenter
 from halfmask.networks.factory import name_of
 from halfmask.networks.keys import weights_in
 from halfmask.networks.keys.source import Weights
 from halfmask.networks.segmenter import SegmentationNetwork
 from halfmask.progress import say
 from halfmask.training.checkpoint import reason, unpickled
-from halfmask.training.run import LAST, load_run, read_contents
+from halfmask.training.run import BEST, LAST, load_method, read_contents
 from halfmask.training.transfer import networks_of, transfer_all
 
 HUB = {
@@ -66,35 +67,38 @@ def initialize(method: Method, init: str, settings: Mapping[str, Any]) -> None:
     Raises:
         ValueError: the weights cannot be read, or are of another network.
     """
-    weights = read(init)
-    told = transfer_all(weights, method, where=init)
-    say(f"{init} holds the weights of {weights.title}")
+    found = read(init)
+    told = transfer_all(found, method, where=init)
+    say(f"{init} holds the weights of {' and '.join(weights.title for weights in found)}")
     for name, report in told.items():
         say(f"{name}: {report}")
     solid = any(network.dims == 3 for network in method.modules() if isinstance(network, SegmentationNetwork))
-    lacks = {key: value for key, value in weights.needs.items() if settings.get(key) != value}
+    lacks = {key: value for w in found for key, value in w.needs.items() if settings.get(key) != value}
     if lacks and solid:
         given = " ".join(f"--set network.{key}={value}" for key, value in lacks.items())
         say(f"these weights were trained with another network than this one; give {given}")
 
 
-def read(init: str) -> Weights:
+def read(init: str) -> list[Weights]:
     """The weights in a run's folder, in one of its checkpoints, in a file from elsewhere, or of ``hub:NAME``.
+
+    Mostly of one network; a pre-training may keep several, of different kinds. Of its folder those count that were
+    best on images it held out, if it held out some.
 
     Raises:
         ValueError: there are none, or no network here takes such.
     """
     if init.startswith("hub:"):
-        return weights_in(_fetched(init), where=init)
+        return [weights_in(_fetched(init), where=init)]
     path = Path(init)
     if path.is_dir():
-        return _of_run(path, LAST)
+        return _of_run(path)
     if not path.is_file():
         raise ValueError(f"there is no run, file or hub name {init!r}; give a run's folder, a file, or {_HUB_NAMES}")
     content = _opened(path)
     if _is_of_run(content):
         return _of_run(path.parent, path.name)
-    return weights_in(content, where=init)
+    return [weights_in(content, where=init)]
 
 
 def run_behind(init: str) -> Mapping[str, Any] | None:
@@ -116,13 +120,26 @@ def _is_of_run(content: Mapping[str, Any]) -> bool:
     return "run" in content and "format" in content
 
 
-def _of_run(folder: Path, which: str) -> Weights:
-    """The weights of the network that predicts."""
-    *_, method, content = load_run(folder, which)
+def _of_run(folder: Path, which: str | None = None) -> list[Weights]:
+    """The weights of the network that predicts, or of those that a pre-training keeps."""
+    _, _, method, content = load_method(folder, which or LAST)
+    if which is None and isinstance(method, Pretrainer) and (folder / BEST).exists():
+        _, _, method, content = load_method(folder, BEST)
+    states = networks_of(content["state"])
+    if isinstance(method, Pretrainer):
+        return [_kept(method, name, parts, states[name]) for name, parts in method.keeps.items()]
+    assert isinstance(method, Segmenter)
     name, network = next((n, child) for n, child in method.named_children() if child is method.predictor)
     assert isinstance(network, SegmentationNetwork)
     kind = name_of(network)
-    return Weights(f"a {kind}", kind, networks_of(content["state"])[name])
+    return [Weights(f"a {kind}", kind, states[name])]
+
+
+def _kept(method: Pretrainer, name: str, parts: tuple[str, ...], state: Mapping[str, Tensor]) -> Weights:
+    """Of one network those parts that have learned."""
+    kind = name_of(getattr(method, name))
+    title = f"a {kind}'s {' and '.join(parts)}"
+    return Weights(title, kind, {key: value for key, value in state.items() if key.partition(".")[0] in parts})
 
 
 def _opened(file: Path) -> Mapping[str, Any]:

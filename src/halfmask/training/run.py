@@ -73,7 +73,7 @@ def describe(
     Args:
         settings: of the method; those that begin with ``network.`` are the network's.
         recipe: what the user asked for; base < plan < the method's recipe < this. Only, a method that reads no
-            unlabeled images is given none, whatever was asked for.
+            unlabeled images is given none, whatever was asked for, and one that reads no labels no labeled ones.
 
     Raises:
         ValueError: with every unknown or unfit setting.
@@ -88,6 +88,8 @@ def describe(
     full = recipe.over(kind.recipe).over(from_plan).over(BASE)
     if kind.recipe.unlabeled == 0:
         full = replace(full, unlabeled=0)
+    if kind.recipe.labeled == 0:
+        full = replace(full, labeled=0)
     faults: list[str] = []
     with _gathered(faults):
         own = read_settings(kind, own, of=f"method {method!r}")
@@ -190,14 +192,20 @@ def load_run(folder: Path, which: str = LAST) -> tuple[Plan, Run, Segmenter, dic
     """A trained method, ready to predict, with its plan, its run and the rest of the checkpoint.
 
     Raises:
-        ValueError: ``folder`` holds no such checkpoint, or one of another format.
+        ValueError: ``folder`` holds no such checkpoint, or one of another format, or of a method that predicts nothing.
     """
     if which == BEST and not (folder / BEST).exists() and (folder / LAST).exists():
         raise ValueError(f"{folder} holds no {BEST}, as nothing was validated in that run; give --checkpoint last")
+    plan, run, method, content = load_method(folder, which)
+    if not isinstance(method, Segmenter):
+        raise ValueError(f"{folder} was trained by {run.method!r}, which does not segment; train from it: --init")
+    return plan, run, method.eval(), content
+
+
+def load_method(folder: Path, which: str) -> tuple[Plan, Run, Method, dict[str, Any]]:
+    """The same for any method."""
     content = read_contents(folder / which)
     plan, run = plan_of(content["plan"], where=str(folder / which)), run_of(content)
     method = make_method(plan, run)
     method.load_state_dict(content["state"])
-    if not isinstance(method, Segmenter):
-        raise ValueError(f"{folder} was trained by {run.method!r}, which does not segment")
-    return plan, run, method.eval(), content
+    return plan, run, method, content

@@ -11,6 +11,7 @@ import yaml
 
 from halfmask.data.atomic import write_text
 from halfmask.data.store import Store
+from halfmask.learning.method import Segmenter
 from halfmask.progress import say
 from halfmask.training.launch import surroundings
 from halfmask.training.options import Options
@@ -42,7 +43,7 @@ def start(run: Run, store: Store, out: Path, options: Options, *, resume: bool) 
         if len(steps) > 1:
             raise ValueError(f"the processes start from steps {steps}; does every computer see the same {out}?")
         processes.spread([*trainer.method.parameters(), *trainer.method.buffers()])
-        if options.validations and not trainer.validation:
+        if options.validations and not trainer.exam.cases and isinstance(trainer.method, Segmenter):
             say(f"fold {run.fold} has no cases to validate on, so there will be no {BEST}; predict with {LAST}")
         if processes.leads:
             about = dataclasses.asdict(run) | {"store": str(store.path.resolve())}

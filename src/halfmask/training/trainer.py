@@ -20,7 +20,7 @@ from halfmask.data.batch import Batch
 from halfmask.data.store import Store
 from halfmask.inference.predict import Predictor
 from halfmask.learning.clock import Clock
-from halfmask.learning.method import Segmenter
+from halfmask.learning.method import Converged, Pretrainer, Segmenter
 from halfmask.learning.minimize import Minimizer, NotFinite
 from halfmask.learning.processes import ALONE, Processes, norm_statistics
 from halfmask.learning.schedules import RATES
@@ -28,16 +28,16 @@ from halfmask.progress import Progress, say
 from halfmask.training import checkpoint
 from halfmask.training.allocator import keep_memory
 from halfmask.training.device import compile_networks, layout, make_fabric, make_predictor
-from halfmask.training.feed import augmentation, labeled_cases, make_loader, make_monitor, target, unlabeled_cases
+from halfmask.training.exam import make_exam
+from halfmask.training.feed import augmentation, labeled_cases, make_loader, target, unlabeled_cases
 from halfmask.training.interrupt import Interrupt, Stopped
 from halfmask.training.journal import Journal
 from halfmask.training.made_with import made_with
 from halfmask.training.options import Options
 from halfmask.training.pretrained import initialize
 from halfmask.training.run import BEST, LAST, Run, contents, differences, make_method, read_contents
-from halfmask.training.validation import validate, validated
 
-LOG_EVERY, LOOKS = 10, 10
+LOG_EVERY = 10
 
 
 class Trainer:
@@ -63,13 +63,11 @@ class Trainer:
         self.device = self.fabric.device
         self.layout = layout(self.device, self.plan.dims)
         self.labeled, self.unlabeled = labeled_cases(run, store), unlabeled_cases(run, store)
-        self.validation = [store.case(name) for name in validated(store.splits.folds[run.fold], self.plan)]
         self.augment = augmentation(self.plan)
         self.target = functools.partial(target, self.plan)
         self.loader = make_loader(
             run, store, self.device, threads=options.threads, cache=options.cache, processes=processes
         )
-        self.monitor = make_monitor(run, store, self.unlabeled, self.device) if processes.leads else None
         method = make_method(self.plan, run)
         if method.alone and processes.size > 1:
             raise ValueError(f"{run.method} is trained by one process, not by {processes.size}; leave out --devices")
@@ -80,9 +78,11 @@ class Trainer:
         optimizers = self.method.optimizers(run.recipe.make_optimizer())
         self.minimize = Minimizer(self.method, optimizers, clip=run.recipe.clip, processes=processes)
         self.statistics = norm_statistics(self.method)
-        self.step = 0
-        self.best = -1.0
-        self.seconds = 0.0
+        self.exam = make_exam(self.method, run, store, self.fabric, processes)
+        self.step, self.seconds = 0, 0.0
+        self.best: float | None = None
+        self.worse = 0  # grades since the best
+        self.done = False
 
     # ------------------------------------------------------------------ the loop
 
@@ -100,11 +100,14 @@ class Trainer:
         journal = Journal(self.out / "journal.jsonl" if self.processes.leads else None, resumed_at=self.step)
         with contextlib.closing(journal), Interrupt() as interrupt:
             with Progress(self.run.method, steps, done=self.step) as progress:
-                for batch in self.loader.batches(self.step, steps):
+                if self.step == 0:
+                    self._look(journal)
+                for batch in self.loader.batches(self.step, self.step if self.done else steps):
                     clock = Clock(self.step, steps, self.loader.epoch(self.step))
                     self.minimize.set_rate(self.method.rate(clock, rate(clock.progress)))
                     self.take(batch, clock)
                     self.step += 1
+                    self.done |= self.step == steps
                     self.seconds = time.monotonic() - started
                     progress.advance(self._log(journal))
                     self._look(journal)
@@ -112,10 +115,12 @@ class Trainer:
                         self._validate(journal)
                     late = time.monotonic() - saved > self.options.save_seconds
                     stop, save = self.processes.most([interrupt.received or 0, late or self._due(self.step)])
-                    if (save or stop) and self.step < steps:
+                    if self.done:
+                        break
+                    if save or stop:
                         self.save()
                         saved = time.monotonic()
-                    if stop and self.step < steps:
+                    if stop:
                         reached = f"stopped after {self.step} of {steps} steps, all saved"
                         raise Stopped(f"{reached}; give the same command with --resume to go on", stop)
             self.save()
@@ -129,14 +134,17 @@ class Trainer:
         torch.manual_seed(_mix(self.run.seed, clock.step, self.processes.rank))
         self.minimize.step = clock.step
         try:
-            batch = Batch(self.target(self.augment.labeled(batch.labeled)), self._unlabeled(batch))
+            batch = self._views(batch)
             put = lambda images: images.with_(image=images.image.contiguous(memory_format=self.layout))
             batch = Batch(put(batch.labeled), put(batch.unlabeled))
             self.method.train()
             with self.fabric.autocast():
                 # Until its fix in 2025 torch cached weights cast without gradient for those who want one.
                 torch.set_autocast_cache_enabled(False)
-                self.method.step(batch, self.minimize, clock)
+                try:
+                    self.method.step(batch, self.minimize, clock)
+                except Converged as e:
+                    self._end(str(e))
             self.processes.average(self.statistics)
         except (torch.OutOfMemoryError, MemoryError) as e:
             size, patch = self.run.recipe, self.plan.patch
@@ -156,9 +164,13 @@ class Trainer:
             cases = ", ".join(itertools.chain(*guilty))
             raise ValueError(f"step {e.step}: {e}; the batch held {cases}. Look at these cases, or lower --rate") from e
 
-    def _unlabeled(self, batch: Batch) -> Any:
+    def _views(self, batch: Batch) -> Batch:
+        """The batch as the method is to see it."""
+        if isinstance(self.method, Pretrainer):
+            return batch
+        labeled = self.target(self.augment.labeled(batch.labeled))
         view = self.augment.labeled if self.method.alike else self.augment.weak
-        return view(batch.unlabeled) if len(batch.unlabeled) else batch.unlabeled
+        return Batch(labeled, view(batch.unlabeled) if len(batch.unlabeled) else batch.unlabeled)
 
     # ------------------------------------------------------------------ what is noted
 
@@ -172,24 +184,30 @@ class Trainer:
         return " ".join(f"{name} {value:.3g}" for name, value in figures.items())
 
     def _look(self, journal: Journal) -> None:
-        """Some ten times in a run, what became of the unlabeled images."""
-        if self.monitor is not None and self.step % max(1, self._steps // LOOKS) == 0:
-            assert isinstance(self.method, Segmenter)
-            figures = self.monitor.look(self.method.eval(), self.step / self._steps, self.fabric.autocast)
-            journal.write(self.step - 1, "pseudo-labels", **figures)
+        """Some ten times in a run, what became of the unlabeled images, or of the features."""
+        if found := self.exam.look(self.step, self._steps):
+            journal.write(max(self.step - 1, 0), found[0], **found[1])
 
     def _validate(self, journal: Journal) -> None:
         self._sound()
-        dice = validate(self.predictor(), self.validation, self.plan, self.processes)
-        journal.write(self.step - 1, "validation", **{f"dice {name}": value for name, value in dice.items()})
-        say(f"{self.run.method}: step {self.step}: validation Dice {dice['mean']:.4f}")
-        if dice["mean"] > self.best:
-            self.best = dice["mean"]
+        grade = self.exam.grade()
+        journal.write(self.step - 1, "validation", **grade.figures)
+        say(f"{self.run.method}: step {self.step}: {grade.told}")
+        self.worse += 1
+        if self.best is None or grade.score > self.best:
+            self.best, self.worse = grade.score, 0
             self._write(BEST, optimizers=False)
+        if self.worse == self.exam.patience:
+            self._end(f"{self.worse} times no better than before")
+
+    def _end(self, why: str) -> None:
+        """Training has nothing to add."""
+        say(f"{self.run.method}: done after {self.step} of {self._steps} steps: {why}")
+        self.done = True
 
     def _due(self, step: int) -> bool:
         """Whether to validate after so many steps."""
-        if not self.options.validations or not self.validation:
+        if not self.options.validations or not self.exam.cases:
             return False
         return step % max(1, self._steps // self.options.validations) == 0 or step == self._steps
 
@@ -200,7 +218,8 @@ class Trainer:
             "processes": self.processes.size,
             "device": torch.cuda.get_device_name() if self.device.type == "cuda" else "cpu",
             "threads": torch.get_num_threads(),
-            "best_validation_dice": self.best if self.best >= 0 else None,
+            "planned": self._steps,
+            **self.exam.result(self.best),
             "labeled": list(self.labeled),
             "unlabeled": len(self.unlabeled),
             "made_with": made_with(),
@@ -235,7 +254,7 @@ class Trainer:
 
     def _contents(self) -> dict[str, Any]:
         """What the run is: all that has to be the same for it to go on."""
-        cases = {"labeled": self.labeled, "unlabeled": self.unlabeled, "validation": [c.name for c in self.validation]}
+        cases = {"labeled": self.labeled, "unlabeled": self.unlabeled, "validation": list(self.exam.cases)}
         groups = self.store.splits.groups_of(itertools.chain(*cases.values()))
         return contents(self.plan, self.run, self.store.path) | {"cases": cases, "groups": groups}
 
@@ -245,6 +264,8 @@ class Trainer:
         content = self._contents() | {
             "step": self.step,
             "best": self.best,
+            "worse": self.worse,
+            "done": self.done,
             "seconds": self.seconds,
             "threads": torch.get_num_threads(),
             "state": self.method.state_dict(),
@@ -273,6 +294,7 @@ class Trainer:
         for name, optimizer in self.minimize.optimizers.items():
             optimizer.load_state_dict(content["optimizers"][name])
         self.step, self.best, self.seconds = content["step"], content["best"], content["seconds"]
+        self.worse, self.done = content.get("worse", 0), content.get("done", False)
 
     def initialize(self, init: str) -> None:
         """Take over weights from elsewhere, and say what went over; see `pretrained.read`."""

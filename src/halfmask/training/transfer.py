@@ -143,38 +143,44 @@ def _check_dims(source: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None
             raise ValueError(f"the weights are of a {there - 2}D network, this one is {here - 2}D: {shapes}")
 
 
-def transfer_all(weights: Weights, method: nn.Module, *, where: str) -> dict[str, str]:
+def transfer_all(sources: Sequence[Weights], method: nn.Module, *, where: str) -> dict[str, str]:
     """Give the networks of a method what they can take, and report it by network.
 
-    The first network that learns takes all, and so do averages. Further ones take the encoder alone: two
+    Of each kind the first network that learns takes all, and so do averages. Further ones take the encoder alone: two
     networks that are to label images for each other would else start as one.
 
     Args:
+        sources: of one network, or of several of different kinds.
         where: the weights are from, for errors.
 
     Raises:
-        ValueError: none of them is of the weights' kind, or nothing fits.
+        ValueError: no network is of the weights' kind, or nothing fits.
     """
     networks = {name: n for name, n in method.named_children() if isinstance(n, SegmentationNetwork)}
     kinds = {name: name_of(network) for name, network in networks.items()}
-    if weights.network not in (None, *kinds.values()):
+    offered = {weights.network: weights for weights in sources}
+    if None not in offered and not offered.keys() & set(kinds.values()):
+        titles, names = (" and ".join(each) for each in ([w.title for w in sources], map(str, offered)))
         raise ValueError(
-            f"{where} holds the weights of {weights.title}, this run trains a {next(iter(kinds.values()))}; "
-            f"give --network {weights.network}, or other weights to --init"
+            f"{where} holds the weights of {titles}, this run trains a {next(iter(kinds.values()))}; "
+            f"give --network {names.replace(' and ', ' or ')}, or other weights to --init"
         )
-    encoder = {name: value for name, value in weights.state.items() if name.startswith("encoder.")}
-    told, first = {}, True
+    told: dict[str, str] = {}
+    begun: set[str] = set()
     for name, network in networks.items():
-        if weights.network not in (None, kinds[name]):
+        weights = offered.get(kinds[name], offered.get(None))
+        if weights is None:
             told[name] = f"nothing went over, as it is a {kinds[name]}"
             continue
         learns = any(p.requires_grad for p in network.parameters())
-        given = weights.state if first or not learns else encoder
+        whole = kinds[name] not in begun or not learns
+        given = weights.state if whole else {k: v for k, v in weights.state.items() if k.startswith("encoder.")}
         try:
             told[name] = str(transfer(given, network, origin=weights.origin, unused=weights.unused))
         except ValueError as e:
             raise ValueError(f"{where}: {name}: {e}") from e
-        first = first and not learns
+        if learns:
+            begun.add(kinds[name])
     return told
 
 

@@ -5,8 +5,9 @@ Heavy packages are imported inside the functions, so that ``--help`` answers at 
 
 from halfmask.verbs.dataset import check, prepare
 from halfmask.verbs.demonstration import demo
+from halfmask.verbs.pretraining import pretrain
 from halfmask.verbs.results import evaluate, predict, report
 from halfmask.verbs.studies import study
 from halfmask.verbs.training import methods, train
 
-__all__ = ["check", "demo", "evaluate", "methods", "predict", "prepare", "report", "study", "train"]
+__all__ = ["check", "demo", "evaluate", "methods", "predict", "prepare", "pretrain", "report", "study", "train"]

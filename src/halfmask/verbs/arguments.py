@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 
@@ -22,6 +23,57 @@ Group = Annotated[
 ]
 Workers = Annotated[int | None, Doc("Processes that work at once; all cores unless given.")]
 Device = Annotated[Literal["auto", "cpu", "cuda"], Doc("Where to compute; auto is cuda where there is one.")]
+
+# What a training is told, with labels or without.
+Steps = Annotated[int | None, Doc("Of training.")]
+Network = Annotated[
+    str | None, Doc("unet, residual_unet, vnet, resnet_unet, swin_unet, swin_unetr or unetr; the plan's unless given.")
+]
+Optimizer = Annotated[Literal["sgd", "adam", "adamw"] | None, Doc("The optimizer.")]
+Rate = Annotated[float | None, Doc("The learning rate at the start.")]
+Momentum = Annotated[float | None, Doc("Of sgd, in [0, 1).")]
+WeightDecay = Annotated[float | None, Doc("L2 for sgd and adam, decoupled for adamw.")]
+Schedule = Annotated[Literal["poly", "cosine", "constant"] | None, Doc("Of the rate.")]
+Clip = Annotated[float | None, Doc("The largest norm of a gradient; inf for no limit.")]
+Settings = Annotated[list[str] | None, Doc("A setting of the method or network, as weight=0.5 or network.width=16.")]
+Init = Annotated[
+    Path | None,
+    Doc("Weights to start from: a run, a file (nnU-Net, nnssl, MONAI, torchvision, Swin), or hub:NAME."),
+]
+Resume = Annotated[bool, Doc("Go on with the run in --out after any stop.")]
+Precision = Annotated[Literal["auto", "32", "bf16"], Doc("auto is bf16 on CUDA, else 32.")]
+Devices = Annotated[
+    int | None, Doc("Of this computer to train on together, a process each; the batch grows with them.")
+]
+Compile = Annotated[bool | None, Doc("Compile the networks; done on CUDA unless given.")]
+SaveSeconds = Annotated[float, Doc("Time between checkpoints.")]
+Threads = Annotated[int, Doc("That read batches ahead.")]
+Cache = Annotated[
+    float, Doc("Share of memory in which cases are held whole, if they fit; with 0 all is read from the store.")
+]
+
+_RANGES: Mapping[str, tuple[Callable[[float], bool], str]] = {
+    "steps": (lambda n: n >= 1, "at least 1"),
+    "batch": (lambda n: n >= 1, "at least 1"),
+    "rate": (lambda x: 0 < x < math.inf, "a number above 0"),
+    "momentum": (lambda x: 0 <= x < 1, "a number in [0, 1)"),
+    "weight_decay": (lambda x: 0 <= x < math.inf, "a number, 0 or more"),
+    "clip": (lambda x: x > 0, "a number above 0"),
+    "validations": (lambda n: n >= 0, "0 or more"),
+    "save_seconds": (lambda x: x >= 0, "0 or more"),
+    "threads": (lambda n: n >= 0, "0 or more"),
+    "cache": (lambda x: 0 <= x <= 1, "a share in [0, 1]"),
+    "devices": (lambda n: n >= 1, "at least 1"),
+}
+
+
+def in_range(**given: float | None) -> list[tuple[bool, str]]:
+    """For `require`: each number that was given lies where its option wants it."""
+    return [
+        (value is None or holds(value), f"--{name.replace('_', '-')} is {told}, got {value}")
+        for name, value in given.items()
+        for holds, told in [_RANGES[name]]
+    ]
 
 
 def worker_count(count: int | None) -> int:

@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
-from halfmask.verbs.arguments import Device, Doc, budget, halves, require, settings
+from halfmask.verbs.arguments import (
+    Cache,
+    Clip,
+    Compile,
+    Device,
+    Devices,
+    Doc,
+    Init,
+    Momentum,
+    Network,
+    Optimizer,
+    Precision,
+    Rate,
+    Resume,
+    SaveSeconds,
+    Schedule,
+    Settings,
+    Steps,
+    Threads,
+    WeightDecay,
+    budget,
+    halves,
+    in_range,
+    require,
+    settings,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,38 +58,26 @@ def train(
     fold: Annotated[int, Doc("Whose cases validate.")] = 0,
     seed: Annotated[int, Doc("Of the first weights and all that is drawn.")] = 0,
     draw: Annotated[int | None, Doc("Which draw of labeled cases and slices; the seed's own unless given.")] = None,
-    steps: Annotated[int | None, Doc("Of training.")] = None,
-    network: Annotated[
-        str | None,
-        Doc("unet, residual_unet, vnet, resnet_unet, swin_unet, swin_unetr or unetr; the plan's unless given."),
-    ] = None,
+    steps: Steps = None,
+    network: Network = None,
     batch: Annotated[str | None, Doc("Labeled and unlabeled images a step and device, as 2+2.")] = None,
-    optimizer: Annotated[Literal["sgd", "adam", "adamw"] | None, Doc("The optimizer.")] = None,
-    rate: Annotated[float | None, Doc("The learning rate at the start.")] = None,
-    momentum: Annotated[float | None, Doc("Of sgd, in [0, 1).")] = None,
-    weight_decay: Annotated[float | None, Doc("L2 for sgd and adam, decoupled for adamw.")] = None,
-    schedule: Annotated[Literal["poly", "cosine", "constant"] | None, Doc("Of the rate.")] = None,
-    clip: Annotated[float | None, Doc("The largest norm of a gradient; inf for no limit.")] = None,
-    set: Annotated[
-        list[str] | None, Doc("A setting of the method or network, as weight=0.5 or network.width=16.")
-    ] = None,
-    init: Annotated[
-        Path | None,
-        Doc("Weights to start from: a run, a file (nnU-Net, nnssl, MONAI, torchvision, Swin), or hub:NAME."),
-    ] = None,
-    resume: Annotated[bool, Doc("Go on with the run in --out after any stop.")] = False,
-    precision: Annotated[Literal["auto", "32", "bf16"], Doc("auto is bf16 on CUDA, else 32.")] = "auto",
+    optimizer: Optimizer = None,
+    rate: Rate = None,
+    momentum: Momentum = None,
+    weight_decay: WeightDecay = None,
+    schedule: Schedule = None,
+    clip: Clip = None,
+    set: Settings = None,
+    init: Init = None,
+    resume: Resume = False,
+    precision: Precision = "auto",
     device: Device = "auto",
-    devices: Annotated[
-        int | None, Doc("Of this computer to train on together, a process each; the batch grows with them.")
-    ] = None,
-    compile: Annotated[bool | None, Doc("Compile the networks; done on CUDA unless given.")] = None,
+    devices: Devices = None,
+    compile: Compile = None,
     validations: Annotated[int, Doc("How often to validate during the run; 0 never.")] = 10,
-    save_seconds: Annotated[float, Doc("Time between checkpoints.")] = 120.0,
-    threads: Annotated[int, Doc("That read batches ahead.")] = 2,
-    cache: Annotated[
-        float, Doc("Share of memory in which cases are held whole, if they fit; with 0 all is read from the store.")
-    ] = 0.3,
+    save_seconds: SaveSeconds = 120.0,
+    threads: Threads = 2,
+    cache: Cache = 0.3,
 ) -> dict[str, Any]:
     """Train a method on a store; stops cleanly on Ctrl-C and goes on with --resume."""
     from halfmask.data.store import Store
@@ -83,20 +95,11 @@ def train(
         (0 < slices <= 1, f"--slices is a share in (0, 1], got {slices}"),
         (slice_axis in (0, 1, 2), f"--slice-axis is 0, 1 or 2, got {slice_axis}"),
         (draw is None or draw >= 0, f"--draw is 0 or more, got {draw}"),
-        (steps is None or steps >= 1, f"--steps is at least 1, got {steps}"),
-        (rate is None or 0 < rate < math.inf, f"--rate is a number above 0, got {rate}"),
-        (momentum is None or 0 <= momentum < 1, f"--momentum is a number in [0, 1), got {momentum}"),
-        (
-            weight_decay is None or 0 <= weight_decay < math.inf,
-            f"--weight-decay is a number, 0 or more, got {weight_decay}",
+        *in_range(
+            steps=steps, rate=rate, momentum=momentum, weight_decay=weight_decay, clip=clip, validations=validations,
+            save_seconds=save_seconds, threads=threads, cache=cache, devices=devices,
         ),
-        (clip is None or clip > 0, f"--clip is a number above 0, got {clip}"),
-        (validations >= 0, f"--validations is 0 or more, got {validations}"),
-        (save_seconds >= 0, f"--save-seconds is 0 or more, got {save_seconds}"),
-        (threads >= 0, f"--threads is 0 or more, got {threads}"),
-        (0 <= cache <= 1, f"--cache is a share in [0, 1], got {cache}"),
-        (devices is None or devices >= 1, f"--devices is at least 1, got {devices}"),
-    )
+    )  # fmt: skip
     here = launch.surroundings()
     processes = launch.joint_size(devices, here)
     check_devices(device, here.local if here else processes)
@@ -126,6 +129,8 @@ def train(
         method = RECOMMENDED
         say(f"auto: {method}, level with the best in validation where we compared all; --search asks your own labels")
     run = described(method)
+    if not run.recipe.labeled:
+        raise ValueError(f"{method!r} learns from images alone: give `halfmask pretrain {method} {store}`")
     if processes > 1 and here is None:
         raise launch.SeveralProcesses(processes)
     options = Options(device, compile, threads, validations, save_seconds, cache)
