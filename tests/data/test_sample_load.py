@@ -207,6 +207,38 @@ def test_without_an_unlabeled_half(cases):
     assert len(batch.image) == 3
 
 
+def test_without_a_labeled_half(cases):
+    pool = stream(cases, name="unlabeled", labeled=False, size=4)
+    batches = list(Loader(None, pool, dims=3, device=CPU, threads=1).batches(0, 3))
+    both = Loader(stream(cases), pool, dims=3, device=CPU, threads=0)
+    for alone, beside in zip(batches, both.batches(0, 3), strict=True):
+        assert alone.labeled.image.shape == (0, *beside.labeled.image.shape[1:])
+        assert alone.labeled.label is None
+        assert alone.unlabeled.image.equal(beside.unlabeled.image) and alone.unlabeled.label is None
+    assert both.cases(1)[3:] == Loader(None, pool, dims=3, device=CPU).cases(1)
+
+
+def test_aligned_crops_lie_at_the_same_share_of_each_axis(cases):
+    patch = (6, 8, 9)
+    drawn = Stream(cases, patch=patch, margin=(0, 1, 0), size=6, seed=0, name="u", labeled=False, aligned=True)
+    shares = []
+    for step in range(40):
+        places = [drawn.place(step, slot) for slot in range(6)]
+        assert len({p.case for p in places}) == len(cases)
+        low, high = np.zeros(3), np.ones(3)
+        for place in places:
+            for axis, (n, p, m) in enumerate(zip(drawn.cases[place.case].shape, patch, (0, 1, 0), strict=True)):
+                start, room = place.start[axis] + m, n - p + 1
+                if room <= 1:
+                    assert start == -((p - n) // 2), "in the middle"
+                else:  # the share that this start says, to within a voxel
+                    low[axis] = max(low[axis], start / room)
+                    high[axis] = min(high[axis], (start + 1) / room)
+        assert (low < high).all()
+        shares.append((low + high) / 2)
+    assert np.std(shares, 0).min() > 0.2
+
+
 def test_an_epoch_is_a_pass_over_the_smaller_stream(cases):
     made = loader(cases)  # 6 cases by 3, and 4 by 2
     assert [made.epoch(step) for step in (0, 1, 2, 4)] == [0, 0, 1, 2]

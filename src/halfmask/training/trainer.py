@@ -105,9 +105,11 @@ class Trainer:
                 for batch in self.loader.batches(self.step, self.step if self.done else steps):
                     clock = Clock(self.step, steps, self.loader.epoch(self.step))
                     self.minimize.set_rate(self.method.rate(clock, rate(clock.progress)))
-                    self.take(batch, clock)
+                    converged = self.take(batch, clock)
                     self.step += 1
-                    self.done |= self.step == steps
+                    self.done = self.step == steps
+                    if converged:
+                        self._end(converged)
                     self.seconds = time.monotonic() - started
                     progress.advance(self._log(journal))
                     self._look(journal)
@@ -126,13 +128,15 @@ class Trainer:
             self.save()
             return self._finish()
 
-    def take(self, batch: Batch, clock: Clock) -> None:
-        """One step; all randomness is seeded by (seed, step, rank), so nothing of it needs saving.
+    def take(self, batch: Batch, clock: Clock) -> str:
+        """One step, and why the method has converged if it has.
+
+        All randomness is seeded by (seed, step, rank), so nothing of it needs saving.
 
         Seeds end in zeros without limit, so one process alone draws as rank 0 does.
         """
         torch.manual_seed(_mix(self.run.seed, clock.step, self.processes.rank))
-        self.minimize.step = clock.step
+        self.minimize.step, converged = clock.step, ""
         try:
             batch = self._views(batch)
             put = lambda images: images.with_(image=images.image.contiguous(memory_format=self.layout))
@@ -144,7 +148,7 @@ class Trainer:
                 try:
                     self.method.step(batch, self.minimize, clock)
                 except Converged as e:
-                    self._end(str(e))
+                    converged = str(e)
             self.processes.average(self.statistics)
         except (torch.OutOfMemoryError, MemoryError) as e:
             size, patch = self.run.recipe, self.plan.patch
@@ -154,6 +158,7 @@ class Trainer:
             ) from e
         if self.device.type == "cpu" or clock.step % LOG_EVERY == 0:
             self._check()
+        return converged
 
     def _check(self) -> None:
         """Stop if a loss or gradient was not finite since the last check; on a GPU that may be some steps ago."""

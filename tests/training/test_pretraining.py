@@ -1,0 +1,150 @@
+"""Pre-training from a store, and what goes over from it."""
+
+import json
+
+import pytest
+import torch
+
+from halfmask import methods, verbs
+from halfmask.data.stored_case import StoredCase
+from halfmask.learning.method import Converged, Pretrainer
+from halfmask.learning.recipe import Recipe
+from halfmask.methods.pretraining.simclr import SimCLR
+from halfmask.training import checkpoint, exam
+from halfmask.training.interrupt import Stopped
+from halfmask.training.journal import read_journal
+from halfmask.training.options import Options
+from halfmask.training.run import describe
+from halfmask.training.trainer import Trainer
+
+
+@pytest.fixture
+def pretrain(prepared, tmp_path):
+    """Pre-train as the command line does, 3 steps in 2D unless told otherwise; gives the run's folder."""
+
+    def run(method="simclr", *, dims=2, out="pre", **options):
+        given = {"steps": 3, "threads": 0, "batch": 4, "validations": 1} | options
+        verbs.pretrain(method, prepared(dims).path, out=tmp_path / out, **given)
+        return tmp_path / out
+
+    return run
+
+
+def state(folder, which="last.pt"):
+    return checkpoint.load(folder / which)["state"]
+
+
+def trainer(store, out, *, steps=3, **options):
+    run = describe(store.plan, "simclr", settings={}, network=None, recipe=Recipe(steps=steps, unlabeled=4))
+    return Trainer(run, store, out, Options(threads=0, **({"validations": 0} | options)))
+
+
+@pytest.mark.parametrize("dims", [2, 3], ids=["2d", "3d"])
+@pytest.mark.parametrize("method", sorted(methods.names("pretraining")))
+def test_every_method_trains_and_goes_over(pretrain, prepared, tmp_path, capsys, method, dims):
+    pre = pretrain(method, dims=dims)
+    result = json.loads((pre / "result.json").read_text())
+    store = prepared(dims)
+    assert result["labeled"] == [] and result["steps"] == 3
+    assert result["unlabeled"] == len(set(store.stored) - set(store.splits.folds[0]))
+    looks = [line for line in read_journal(pre / "journal.jsonl") if line["kind"] == "features"]
+    assert len(looks) == 4 and all(line["rank"] >= 1 for line in looks)  # before the first step, and after each
+    kept = methods.find(method).keeps
+    capsys.readouterr()
+    verbs.train("supervised", store.path, out=tmp_path / "run", init=pre, steps=1, rate=1e-9, validations=0, threads=0)
+    told = capsys.readouterr().err
+    assert "went over" in told
+    ours, theirs = state(tmp_path / "run"), state(pre, "best.pt" if result["best_held_out_loss"] else "last.pt")
+    network = next(iter(kept))
+    for key, value in ours.items():
+        if key.startswith("student.encoder.") and value.is_floating_point():
+            torch.testing.assert_close(value, theirs[key.replace("student", network, 1)], rtol=0, atol=1e-6)
+
+
+def test_no_label_is_learned_from(pretrain, monkeypatch):
+    plain = state(pretrain(out="plain"))
+    monkeypatch.setattr(StoredCase, "label", property(lambda self: 0 * self.image[0].astype("uint8")))
+    unlabeled = state(pretrain(out="unlabeled"))
+    assert all(value.equal(unlabeled[name]) for name, value in plain.items())
+
+
+def test_the_held_out_cases_choose_the_weights_and_end_the_training(prepared, tmp_path, monkeypatch):
+    losses = iter([3.0, 2.0, 2.5, 2.0, 2.1])
+    monkeypatch.setattr(exam, "JUDGED", 4)
+    monkeypatch.setattr(SimCLR, "held", 0.4)
+    monkeypatch.setattr(SimCLR, "judge", lambda self, image: torch.tensor(next(losses)), raising=False)
+    made = trainer(prepared(2), tmp_path, steps=40, validations=40)
+    result = made.train()
+    held = set(made.exam.cases)
+    assert held and held < set(made.unlabeled)
+    assert held.isdisjoint(case.name for case in made.loader.unlabeled.cases)
+    assert result["steps"] == 5 and result["planned"] == 40  # three grades in a row that were no better than the best
+    assert result["best_held_out_loss"] == 2.0
+    assert checkpoint.load(tmp_path / "best.pt")["step"] == 2
+    # What is done is not gone on with.
+    again = trainer(prepared(2), tmp_path, steps=40, validations=40)
+    again.resume()
+    assert again.train()["steps"] == 5
+    # And the best go over.
+    out = tmp_path / "run"
+    verbs.train("supervised", prepared(2).path, out=out, init=tmp_path, steps=1, rate=1e-9, validations=0, threads=0)
+    name = next(key for key in state(out) if key.startswith("student.encoder.") and key.endswith("weight"))
+    torch.testing.assert_close(state(out)[name], state(tmp_path, "best.pt")[name], rtol=0, atol=1e-7)
+    assert not state(tmp_path)[name].equal(state(tmp_path, "best.pt")[name])
+
+
+def test_a_method_that_has_converged_ends_the_training(prepared, tmp_path, monkeypatch, capsys):
+    step = SimCLR.step
+
+    def converging(self, batch, minimize, clock):
+        step(self, batch, minimize, clock)
+        if clock.step == 3:
+            raise Converged("the loss stays where it is")
+
+    monkeypatch.setattr(SimCLR, "step", converging)
+    result = trainer(prepared(2), tmp_path, steps=20).train()
+    assert result["steps"] == 4
+    assert "done after 4 of 20 steps: the loss stays where it is" in capsys.readouterr().err
+
+
+def test_a_stopped_one_goes_on_to_the_same_weights(pretrain, monkeypatch):
+    plain = state(pretrain(out="plain", steps=6, method="simclr"))
+    look = exam.Features.look
+
+    def stop(self, step, steps):
+        if step == 4:
+            raise Stopped("now", 15)
+        return look(self, step, steps)
+
+    monkeypatch.setattr(exam.Features, "look", stop)
+    with pytest.raises(Stopped):
+        pretrain(out="again", steps=6, save_seconds=0)
+    monkeypatch.setattr(exam.Features, "look", look)
+    resumed = state(pretrain(out="again", steps=6, resume=True))
+    assert all(value.equal(resumed[name]) for name, value in plain.items())
+
+
+def test_what_it_saw_cannot_be_measured_on(pretrain, prepared, tmp_path):
+    pre, store = pretrain(), prepared(2)
+    start = dict(init=pre, steps=1, validations=0, threads=0)
+    with pytest.raises(ValueError, match=r"has seen \d+ cases that fold 1 holds out"):
+        verbs.train("supervised", store.path, out=tmp_path / "run", fold=1, **start)
+    verbs.train("fixmatch", store.path, out=tmp_path / "run", fold=0, **start)
+
+
+def test_the_wrong_verb_names_the_right_one(prepared, tmp_path):
+    store = prepared(2).path
+    with pytest.raises(ValueError, match="give `halfmask train fixmatch"):
+        verbs.pretrain("fixmatch", store, out=tmp_path / "run")
+    with pytest.raises(ValueError, match="give `halfmask pretrain simclr"):
+        verbs.train("simclr", store, out=tmp_path / "run")
+    with pytest.raises(ValueError, match="--batch is at least 1, got 0\n--rate is a number above 0, got -1"):
+        verbs.pretrain("simclr", store, out=tmp_path / "run", batch=0, rate=-1)
+    assert not (tmp_path / "run").exists()
+
+
+def test_it_does_not_predict(pretrain, prepared):
+    pre = pretrain()
+    with pytest.raises(ValueError, match="which does not segment; train from it: --init"):
+        verbs.predict(pre, split="test", store=prepared(2).path)
+    assert issubclass(SimCLR, Pretrainer)
