@@ -67,7 +67,7 @@ def candidates_of(asked: Sequence[str] | None) -> list[str]:
     """
     if asked is None:
         return list(dict.fromkeys([*STRATEGIES, methods.RECOMMENDED]))
-    known = methods.names()
+    known = methods.names("semisupervised")
     faults = [f"no method is called {name!r}; {nearest(name, known)}" for name in asked if name not in known]
     if len(set(asked)) < 2:
         faults.append(f"a search compares at least two methods, got {', '.join(asked) or 'none'}")

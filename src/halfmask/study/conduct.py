@@ -14,7 +14,7 @@ from halfmask.progress import say
 from halfmask.study import results
 from halfmask.study.crew import Crew
 from halfmask.study.job import DONE, LOG, Need, noted
-from halfmask.study.jobs import Place, store_key
+from halfmask.study.jobs import Place, need_of, store_key
 from halfmask.study.measure import Cost, cost_of, measure
 from halfmask.study.protocol import Study
 from halfmask.study.runner import carry_out
@@ -122,11 +122,6 @@ def _alone(run: Run) -> Run:
 def _key(run: Run, store: Store, threads: int, device: str) -> str:
     told = json.dumps([asdict(run), store.plan.model_dump(mode="json"), threads, device], sort_keys=True)
     return hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
-
-
-def need_of(cost: Cost) -> Need:
-    """What a run of such a cost takes of one thread's room."""
-    return Need(1, cost.memory, cost.gpu)
 
 
 def _expected(scheme: Scheme, costs: Mapping[str, Cost]) -> dict[str, Expected]:

@@ -16,10 +16,10 @@ from halfmask.data.layouts import read_index
 from halfmask.data.split import Splits
 from halfmask.data.store import Store
 from halfmask.report.settings import duration
-from halfmask.study.conduct import COSTS, costs_of, need_of
+from halfmask.study.conduct import COSTS, costs_of
 from halfmask.study.crew import Crew
 from halfmask.study.grid import Trial, budgets, trials
-from halfmask.study.jobs import Place, shared
+from halfmask.study.jobs import Place, need_of, shared
 from halfmask.study.measure import Cost
 from halfmask.study.protocol import Study
 from halfmask.study.runs import STORE

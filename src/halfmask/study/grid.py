@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from halfmask import methods
+from halfmask.learning.method import Pretrainer
 from halfmask.study.protocol import Row, Study, Training
 from halfmask.study.rows import NONE, Network, Own, Pretraining, check_method, network_of, pretraining_of, slug
 
@@ -64,6 +66,8 @@ def arms(study: Study, *, faults: list[str] | None = None, dropped: Collection[s
     for label, row in study.methods.items():
         own = Own.of(label, dict(row or {}), study, wrong, dropped)
         lacking = check_method(own.method, own.settings, f"methods: {label!r}", wrong)
+        if not lacking and issubclass(methods.find(own.method), Pretrainer):
+            wrong.append(f"methods: {label!r}: the method {own.method!r} pre-trains; write it under pretraining")
         for (network, no_network), (variant, no_variant) in itertools.product(networks, variants):
             if own.wants("networks", network.label) and own.wants("pretraining", variant.label):
                 title = label + (f" + {variant.label}" if variant.label != NONE else "")

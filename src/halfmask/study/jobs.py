@@ -70,9 +70,13 @@ def run_job(study: Study, trial: Trial, run: Run, place: Place, cost: Cost, *, t
     evaluate = ["evaluate", f"{folder}/masks", _named(place.data, place.out), "--workers", "1"]
     arm = trial.arm
     needs = () if arm.pretraining.method is None else (f"pretrain {pretrained_name(arm, trial.fold)}",)
-    need = Need(threads, cost.memory, cost.gpu)
     commands = tuple(tuple(words) for words in (train, predict, evaluate))
-    return Job(trial.name, place.out, place.out / folder, commands, needs, need)
+    return Job(trial.name, place.out, place.out / folder, commands, needs, need_of(cost, threads))
+
+
+def need_of(cost: Cost, threads: int = 1) -> Need:
+    """What a run of such a cost takes of the computer."""
+    return Need(threads, cost.memory, cost.gpu)
 
 
 def shared(trials: Sequence[Trial]) -> dict[str, Trial]:

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from halfmask import methods
 from halfmask.config import nearest, read_settings
-from halfmask.learning.method import Segmenter
+from halfmask.learning.method import Pretrainer
 from halfmask.networks import factory
 from halfmask.study.protocol import Labels, Preparation, Row, Study, Training
 from halfmask.study.schema import EXAMPLES, MAPPING, parsed
@@ -127,8 +127,10 @@ def pretraining_of(label: str, row: Row, faults: list[str]) -> tuple[Pretraining
         settings=settings,
     )
     assert variant.method is not None
+    if "+" in (batch := variant.recipe.batch or ""):
+        faults.append(f"{where}: batch = {batch!r} should be one count, as pre-training has no labeled images")
     missing = check_method(variant.method, settings, where, faults)
-    if not missing and issubclass(methods.find(variant.method), Segmenter):
+    if not missing and not issubclass(methods.find(variant.method), Pretrainer):
         faults.append(f"{where}: the method {variant.method!r} segments; it pre-trains nothing")
     return variant, missing
 

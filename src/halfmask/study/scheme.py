@@ -11,7 +11,7 @@ from halfmask.data.plan import Plan
 from halfmask.data.split import Splits
 from halfmask.study.grid import Trial, trials
 from halfmask.study.job import Job
-from halfmask.study.jobs import Place, preparations, pretrainings, run_job, shared
+from halfmask.study.jobs import Place, need_of, preparations, pretrainings, run_job, shared
 from halfmask.study.measure import Cost
 from halfmask.study.protocol import Study
 from halfmask.study.runs import RUNS, described, labels, of_trial
@@ -55,7 +55,10 @@ class Scheme:
         Raises:
             ValueError: the folder holds runs of the same names that are others.
         """
-        found = pretrainings(shared(self.able), self.study, self.place)
+        users = shared(self.able)
+        needs = [need_of(costs[trial.arm.title], threads) for trial in users.values()]  # a step is much like theirs
+        found = [replace(job, need=need) for job, need in
+                 zip(pretrainings(users, self.study, self.place), needs, strict=True)]  # fmt: skip
         found += [
             run_job(self.study, t, self.runs[t.name], self.place, costs[t.arm.title], threads=threads)
             for t in self.able

@@ -85,7 +85,7 @@ def _variant(row: Row) -> Row:
         return {"init": None}
     if not row:
         return {}
-    small = {**row, "recipe": _shortened(row.get("recipe", {}))}
+    small = {**row, "recipe": _shortened(row.get("recipe", {}), batch="4")}
     return {**small, "prepare": {"dims": 2, "test": 0.0}} if row.get("data") else small
 
 
@@ -93,5 +93,5 @@ def _short(recipe: Training) -> Training:
     return recipe.model_copy(update=_shortened({}))
 
 
-def _shortened(recipe: dict[str, Any]) -> dict[str, Any]:
-    return {**recipe, "steps": STEPS, "batch": "2+2"}
+def _shortened(recipe: dict[str, Any], batch: str = "2+2") -> dict[str, Any]:
+    return {**recipe, "steps": STEPS, "batch": batch}
