@@ -148,3 +148,16 @@ def test_it_does_not_predict(pretrain, prepared):
     with pytest.raises(ValueError, match="which does not segment; train from it: --init"):
         verbs.predict(pre, split="test", store=prepared(2).path)
     assert issubclass(SimCLR, Pretrainer)
+
+
+def test_the_report_tells_its_curves_and_what_could_be_typed(pretrain, tmp_path):
+    pre = pretrain(dims=3, seed=2, rate=0.002, set=["temperature=0.2"])
+    html = verbs.report([pre], out=tmp_path / "report.html").read_text()
+    assert "makes features, no masks" in html and "What is missing" not in html
+    assert "nearest neighbors" in html
+    command = next(line for line in html.splitlines() if "halfmask pretrain simclr" in line)
+    options = command[command.index("halfmask pretrain") :].split("<")[0].split()
+    assert not {"--labels", "--slices", "--draw"} & set(options)
+    again = {**dict(zip(options, options[1:], strict=False))}
+    assert (again["--batch"], again["--seed"], again["--rate"]) == ("4", "2", "0.002")
+    assert "temperature=0.2" in options

@@ -9,6 +9,7 @@ from typing import Any
 from halfmask.report.gather import Entry
 
 OPTIONS = ("labels", "slices", "slice_axis", "fold", "seed", "draw", "network", "precision", "init")
+OF_LABELS = ("labels", "slices", "slice_axis", "draw")
 RECIPE = ("steps", "optimizer", "rate", "momentum", "weight_decay", "schedule", "clip")
 
 
@@ -35,14 +36,16 @@ def commands(entry: Entry) -> list[str]:
 def train_words(run: Mapping[str, Any], store: str, folder: str) -> list[str]:
     """The words after ``halfmask`` that make a run again, given all that it was (as in run.yaml)."""
     recipe = run.get("recipe") or {}
-    words: list[Any] = ["train", run.get("method"), store, "--out", folder]
+    alone = recipe.get("labeled") == 0  # it learns from images alone
+    words: list[Any] = ["pretrain" if alone else "train", run.get("method"), store, "--out", folder]
     for name in OPTIONS:
-        if run.get(name) is not None:
+        if run.get(name) is not None and not (alone and name in OF_LABELS):
             words += [f"--{name.replace('_', '-')}", run[name]]
     for name in RECIPE:
         if recipe.get(name) is not None and (name != "momentum" or recipe.get("optimizer") == "sgd"):
             words += [f"--{name.replace('_', '-')}", recipe[name]]
-    words += ["--batch", f"{recipe.get('labeled')}+{recipe.get('unlabeled')}"]
+    unlabeled = recipe.get("unlabeled")
+    words += ["--batch", unlabeled if alone else f"{recipe.get('labeled')}+{unlabeled}"]
     if run.get("processes", 1) > 1:
         words += ["--devices", run["processes"]]
     words += setting_words(run.get("settings") or {})

@@ -13,7 +13,7 @@ from halfmask.report.scale import WIDTH, Scale, scale_for, tick_label
 LEFT, RIGHT, TOP, PLOT = 44.0, 12.0, 8.0, 150.0
 POINTS = 200
 """Of a line at most; more are averaged, else a long run would be a solid band."""
-ORDER = ("dice mean", "supervised")
+ORDER = ("dice mean", "supervised", "k-NN accuracy", "linear accuracy", "rank")
 """Figures to show first: what counts, then what every method has."""
 ASIDE, OWN = ("step", "kind", "seconds"), ("dice ", "pseudo ")
 PSEUDO = {
@@ -31,6 +31,10 @@ MEANS = {
     "consistency": "weighted disagreement of student and teacher (loss)",
     "pseudo": "weighted loss on pseudo-labels",
     "cross": "weighted loss on each other's labels",
+    "loss": "loss on images that were held out",
+    "rank": "directions that the features of images use (effective rank); near 1 they have collapsed",
+    "k-NN accuracy": "balanced accuracy of nearest neighbors that tell the class of a place from its frozen features",
+    "linear accuracy": "balanced accuracy of a linear classifier that tells it",
 }
 """What the figures that methods log mean; others stand by their name."""
 
@@ -95,7 +99,9 @@ def curve_plot(figure: str, entries: Sequence[Entry], styles: Mapping[str, str])
 
 
 def _is_score(figure: str) -> bool:
-    return figure.startswith(("dice ", "pseudo dice ", "pseudo agreement ", "pseudo confidence "))
+    return figure.endswith(" accuracy") or figure.startswith(
+        ("dice ", "pseudo dice ", "pseudo agreement ", "pseudo confidence ")
+    )
 
 
 def _line(name: str, line: Line, x: Scale, y: Scale, style: str, *, dots: bool) -> Markup:

@@ -49,6 +49,11 @@ class Entry:
         """Its method's name; masks from elsewhere go by their folder's."""
         return str(self.run.get("method") or self.prediction.get("method") or self.name)
 
+    @property
+    def pretrains(self) -> bool:
+        """Whether it learned from images alone, and so predicts nothing."""
+        return (self.run.get("recipe") or {}).get("labeled") == 0
+
     def dice(self) -> pd.Series:
         """Mean Dice over the structures, by case; empty if nothing was measured."""
         if self.table is None:
@@ -95,8 +100,6 @@ def read_entry(name: str, folder: Path) -> Entry:
     entry = Entry(name, folder / "masks" if trains else folder, folder if trains else None)
     if (entry.masks / ABOUT).is_file():
         entry.prediction = _try(entry, entry.masks / ABOUT, _json) or {}
-    elif entry.folder is not None:
-        entry.missing.append(f"no masks in {entry.masks}; run `halfmask predict {entry.folder} --split test`")
     trained = entry.prediction.get("run")
     if entry.folder is None and isinstance(trained, str) and (Path(trained) / "run.yaml").is_file():
         entry.folder = Path(trained)
@@ -104,6 +107,8 @@ def read_entry(name: str, folder: Path) -> Entry:
         entry.missing.append("the run that made these masks is not known, so neither are its settings and curves")
     else:
         _read_run(entry, entry.folder)
+        if trains and not entry.prediction and not entry.pretrains:
+            entry.missing.append(f"no masks in {entry.masks}; run `halfmask predict {entry.folder} --split test`")
     if entry.masks.is_dir():
         _read_figures(entry)
     return entry

@@ -20,12 +20,17 @@ from halfmask.report.verdict import count, verdict
 
 BOXES = {"dice": (0.0, 1.0), "hd95": (0.0, None)}
 """The metrics to draw, and what they can reach."""
+FEATURES = (
+    "Pre-training makes features, no masks: whether they help shows in trainings that start from them "
+    "(halfmask train … --init), against one from random weights."
+)
 
 
 def page(entries: Sequence[Entry]) -> Page:
     """The report on some runs, in their order."""
     groups = grouped(entries)
-    summary = verdict(groups)
+    pretrained = [entry for entry in entries if entry.pretrains]
+    summary = FEATURES if len(pretrained) == len(entries) else verdict(groups)
     missing = [f"{entry.name}: {told}" for entry in entries for told in entry.missing]
     contrasts = against_supervised(groups)
     measured = [entry for entry in entries if entry.table is not None]
