@@ -50,8 +50,8 @@ def test_probes_know_what_features_tell_and_nothing_else():
 
 
 def test_the_level_probed_is_neither_too_coarse_nor_missing():
-    assert probed_level([(1, 1), (2, 2), (4, 4), (8, 8), (16, 16)]) == 3
-    assert probed_level([(1, 1, 1), (1, 2, 2), (2, 8, 8), (4, 16, 16)]) == 2
+    assert probed_level([(1, 1), (2, 2), (4, 4), (8, 8), (16, 16)]) == 2
+    assert probed_level([(1, 1, 1), (1, 2, 2), (2, 4, 4), (4, 16, 16)]) == 2
     assert probed_level([(16, 16)]) == 0
 
 

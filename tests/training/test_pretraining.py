@@ -1,5 +1,6 @@
 """Pre-training from a store, and what goes over from it."""
 
+import itertools
 import json
 
 import pytest
@@ -151,13 +152,13 @@ def test_it_does_not_predict(pretrain, prepared):
 
 
 def test_the_report_tells_its_curves_and_what_could_be_typed(pretrain, tmp_path):
-    pre = pretrain(dims=3, seed=2, rate=0.002, set=["temperature=0.2"])
+    pre = pretrain(seed=2, rate=0.002, set=["temperature=0.2"])
     html = verbs.report([pre], out=tmp_path / "report.html").read_text()
     assert "makes features, no masks" in html and "What is missing" not in html
     assert "nearest neighbors" in html
     command = next(line for line in html.splitlines() if "halfmask pretrain simclr" in line)
     options = command[command.index("halfmask pretrain") :].split("<")[0].split()
     assert not {"--labels", "--slices", "--draw"} & set(options)
-    again = {**dict(zip(options, options[1:], strict=False))}
+    again = dict(itertools.pairwise(options))
     assert (again["--batch"], again["--seed"], again["--rate"]) == ("4", "2", "0.002")
     assert "temperature=0.2" in options

@@ -15,8 +15,8 @@ from halfmask.data.batch import IGNORE, Images
 from halfmask.networks.segmenter import SegmentationNetwork
 from halfmask.progress import say
 
-COARSEST = 8
-"""Features are probed at the deepest level whose voxels are at most so many of the image's wide."""
+COARSEST = 4
+"""Features are probed on a grid whose voxels are at most so many of the image's wide."""
 EACH = 200
 """Cells of a class, of either half, at most: so that no class outweighs the others."""
 NEIGHBORS = 10
@@ -104,16 +104,25 @@ def _embedded(network: SegmentationNetwork, image: Tensor, size: int = 16) -> Te
 
 
 def _cells(network: SegmentationNetwork, images: Images, size: int = 16) -> tuple[Tensor, Tensor]:
-    """Features (N, F) at one level's voxels, and the commonest class there (N,), as many of each class as `EACH`."""
+    """Features (N, F) at cells of the image, and the commonest class there (N,), of each class at most `EACH`.
+
+    A cell is a voxel of the probed level; its features are that level's and those of all deeper ones there.
+    """
     assert images.label is not None
     level = probed_level(network.strides)
-    features = torch.cat([network.encode(part)[level].float() for part in images.image.split(size)])
+    features = torch.cat([_columns(network.encode(part)[level:]) for part in images.image.split(size)])
     label = images.label if images.label.ndim == images.image.ndim - 1 else _first_region(images.label)
     classes = commonest(label, network.strides[level])
     vectors, classes = features.movedim(1, -1).flatten(0, -2).cpu(), classes.flatten().cpu()
     chosen = torch.cat([_evenly((classes == k).nonzero()[:, 0]) for k in classes.unique() if k != IGNORE] or
                        [torch.zeros(0, dtype=torch.long)])  # fmt: skip
     return vectors[chosen], classes[chosen]
+
+
+def _columns(features: Sequence[Tensor]) -> Tensor:
+    """Features of several levels, finest first, side by side on the finest's grid."""
+    shape = features[0].shape[2:]
+    return torch.cat([F.interpolate(each.float(), shape, mode="nearest") for each in features], 1)
 
 
 def probed_level(strides: Sequence[Sequence[int]]) -> int:

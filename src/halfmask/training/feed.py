@@ -98,15 +98,17 @@ def make_probe(run: Run, store: Store, device: torch.device) -> Probe:
     for name in store.splits.labeled(fold=run.fold, draw=run.label_draw, budget=None) if store.splits.orders[0] else ():
         groups.setdefault(store.splits.group(name), []).append(name)
     parts = [list(itertools.chain(*list(groups.values())[half::2])) for half in (0, 1)]
-    crops = lambda names: _monitored(run, store, names, device) if names else None
+    crops = lambda names: _monitored(run, store, names, device, focused=True) if names else None
     return Probe(_monitored(run, store, unlabeled_cases(run, store), device), *map(crops, parts))
 
 
-def _monitored(run: Run, store: Store, names: Sequence[str], device: torch.device) -> Images:
+def _monitored(run: Run, store: Store, names: Sequence[str], device: torch.device, *, focused: bool = False) -> Images:
     """Crops of some cases with their labels as networks are to tell them, the same each time."""
     size = run.recipe.unlabeled or 1
     count = size * -(-MONITORED[store.plan.dims] // size)
-    (crops,) = some_crops(run, store, names, device, count=count, size=count, name="monitor", labels=True)
+    (crops,) = some_crops(
+        run, store, names, device, count=count, size=count, name="monitor", labels=True, focused=focused
+    )
     return target(store.plan, crops)
 
 
@@ -120,15 +122,17 @@ def some_crops(
     size: int,
     name: str,
     labels: bool = False,
+    focused: bool = False,
 ) -> list[Images]:
-    """Crops of some cases in batches of ``size``, the same each time; for ``name`` see `Stream`."""  # fmt: skip
-    cases, flat = [store.case(each) for each in names], (1,) * (3 - store.plan.dims)
-    stream = Stream(
-        cases, patch=(*flat, *store.plan.patch), margin=(0, 0, 0), size=size, seed=run.seed, name=name, labeled=False
-    )
+    """Crops of some cases in batches of ``size``, the same each time; for ``name`` see `Stream`.
+
+    Args:
+        labels: they come with their labels; focused: half of them are placed on foreground.
+    """
+    cases, patch = [store.case(each) for each in names], (*(1,) * (3 - store.plan.dims), *store.plan.patch)
+    stream = Stream(cases, patch=patch, margin=(0, 0, 0), size=size, seed=run.seed, name=name, labeled=focused)
     given = (stream, None) if labels else (None, stream)
-    loader = Loader(*given, dims=store.plan.dims, device=device, threads=0, cache=0)
-    batches = loader.batches(0, -(-count // size))
+    batches = Loader(*given, dims=store.plan.dims, device=device, threads=0, cache=0).batches(0, -(-count // size))
     return [batch.labeled if labels else batch.unlabeled for batch in batches]
 
 
