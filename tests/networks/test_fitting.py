@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from halfmask.networks.factory import make
-from halfmask.networks.fitting import fitted, of_channels, of_window
+from halfmask.networks.fitting import fitted, of_channels, of_grid, of_token, of_window
 
 
 @pytest.mark.parametrize("here", [1, 2, 3, 5])
@@ -51,6 +51,42 @@ def test_what_has_no_meaning_is_not_fitted():
     assert fitted("encoder.levels.1.0.conv.weight", torch.ones(8, 3, 3, 3), own) is None, "no input layer"
     assert fitted("head.weight", torch.ones(2, 8, 1, 1), own) is None
     assert first.shape == (4, 2, 3, 3)
+
+
+@pytest.mark.parametrize(("old", "new"), [((2, 2), (4, 4)), ((4, 4), (4, 7)), ((2, 2, 2), (3, 2, 4))])
+def test_a_kernel_for_larger_tokens_answers_enlarged_images_as_before(old, new):
+    torch.manual_seed(0)
+    kernel, tokens = torch.randn(5, 2, *old), torch.randn(3, 2, *old)
+    mode = {2: "bilinear", 3: "trilinear"}[len(old)]
+    enlarged = nn.functional.interpolate(tokens, new, mode=mode)
+    answer = lambda weight, x: torch.einsum("fcn,bcn->bf", weight.flatten(2), x.flatten(2))
+    torch.testing.assert_close(answer(of_token(kernel, new), enlarged), answer(kernel, tokens), rtol=1e-4, atol=1e-4)
+    assert of_token(kernel, old) is kernel
+
+
+@pytest.mark.parametrize("grid", [(4, 4), (3, 6), (2, 4, 5)], ids=str)
+def test_position_embeddings_keep_their_order_in_space(grid):
+    side = 4
+    axes = torch.stack(torch.meshgrid(*[torch.linspace(-1, 1, side)] * len(grid), indexing="ij"))
+    found = of_grid(axes.flatten(1).T[None], grid)[0].T.view(len(grid), *grid)
+    for axis, ramp in enumerate(found):
+        assert (ramp.movedim(axis, 0).diff(dim=0) > 0).all()
+        assert ramp.std(axis).mean() > 5 * ramp.mean(axis).std()
+    if grid == (side,) * len(grid):
+        torch.testing.assert_close(found, axes)
+
+
+def test_a_unetr_goes_over_to_another_patch_and_a_swin_unetr_to_other_tokens():
+    plan = dict(channels=1, classes=2, dims=2)
+    small = dict(hidden_size=24, layers=4, heads=2, mlp=24, feature_size=4)
+    source, own = (make("unetr", patch=patch, **plan, **small) for patch in ((64, 64), (96, 48)))
+    name = "encoder.embed.position_embeddings"
+    assert fitted(name, source.state_dict()[name], own)[1] == "from a grid of 4×4 tokens to 6×3"
+    assert fitted(name, own.state_dict()[name], source) is None  # 18 tokens are no square: nobody knows their grid
+    tokens = [make("swin_unetr", patch=(128, 128), feature_size=12, token=t, **plan) for t in (2, 4)]
+    name = "encoder.embed.0.proj.weight"
+    weight, told = fitted(name, tokens[0].state_dict()[name], tokens[1])
+    assert weight.shape == tokens[1].state_dict()[name].shape and told == "from tokens of 2×2 to 4×4"
 
 
 @pytest.mark.parametrize("window", [(3, 3), (7, 7), (8, 8), (4, 7), (3, 7, 5)], ids=str)

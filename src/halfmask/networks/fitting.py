@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import prod
 
 import torch
@@ -22,6 +22,17 @@ def fitted(name: str, weight: Tensor, network: nn.Module) -> tuple[Tensor, str] 
     own = network.state_dict()[name]
     if name.startswith("encoder.") and isinstance(network, SegmentationNetwork) and _is_input(own, weight, network):
         return of_channels(weight, network.channels), f"from {weight.shape[1]} channels to {network.channels}"
+    if name.startswith("encoder.embed.") and own.ndim == weight.ndim == getattr(network, "dims", 0) + 2:
+        if own.shape[0] != weight.shape[0]:
+            return None
+        sized, sides = of_token(weight, own.shape[2:]), (by(weight.shape[2:]), by(own.shape[2:]))
+        return of_channels(sized, own.shape[1]), f"from tokens of {sides[0]} to {sides[1]}"
+    if name.endswith(".position_embeddings") and own.shape[::2] == weight.shape[::2]:
+        grid = network.get_submodule("encoder").grid
+        assert isinstance(grid, tuple)
+        side = round(weight.shape[1] ** (1 / len(grid)))
+        if side ** len(grid) == weight.shape[1]:
+            return of_grid(weight, grid), f"from a grid of {by((side,) * len(grid))} tokens to {by(grid)}"
     if name.endswith(".relative_position_bias_table") and own.shape[1:] == weight.shape[1:]:
         windows = network.get_submodule(name.rpartition(".")[0]).window_size
         assert isinstance(windows, tuple)
@@ -43,6 +54,33 @@ def of_channels(kernel: Tensor, channels: int) -> Tensor:
     Each is given the mean over C, times C / channels.
     """
     return kernel.sum(1, keepdim=True).div(channels).expand(-1, channels, *kernel.shape[2:])
+
+
+def of_token(kernel: Tensor, size: Sequence[int]) -> Tensor:
+    """An embedding kernel (features, C, *token) for tokens of another size.
+
+    It answers a token that was enlarged linearly as the old kernel did the small one: the pseudo-inverse of the
+    enlargement, axis by axis (FlexiViT: Beyer et al., CVPR 2023, arXiv:2212.08013, §3.4).
+    """
+    for axis, new in enumerate(size, start=2):
+        old = kernel.shape[axis]
+        if old != new:
+            unit = torch.eye(old, dtype=torch.float64)[:, None]
+            larger = F.interpolate(unit, new, mode="linear", align_corners=False)[:, 0].T  # (new, old)
+            moved = kernel.movedim(axis, -1).double() @ torch.linalg.pinv(larger)
+            kernel = moved.movedim(-1, axis).to(kernel)
+    return kernel
+
+
+def of_grid(positions: Tensor, grid: Sequence[int]) -> Tensor:
+    """Position embeddings (1, N, features) of a cube of tokens for another grid of them, interpolated.
+
+    As is done where a ViT is fine-tuned at another resolution (Dosovitskiy et al., ICLR 2021, arXiv:2010.11929, §3.2).
+    """
+    side = round(positions.shape[1] ** (1 / len(grid)))
+    image = positions.transpose(1, 2).unflatten(2, (side,) * len(grid)).float()
+    mode = {2: "bicubic", 3: "trilinear"}[len(grid)]
+    return F.interpolate(image, tuple(grid), mode=mode, align_corners=False).flatten(2).transpose(1, 2).to(positions)
 
 
 def of_window(table: Tensor, window: tuple[int, ...]) -> Tensor:
