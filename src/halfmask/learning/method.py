@@ -126,12 +126,14 @@ class Pretrainer(Method):
         keeps: the networks that others may start from, and the parts of each that have learned.
         aligned: the crops of a batch are to lie at the same place of their cases, where partitions correspond.
         held: the share of cases that it is not trained on, where it has a loss to be `judge`d by.
+        phases: shares of the steps at which each kind of them comes, where training has several phases.
     """
 
     recipe = Recipe("adamw", 1e-3, weight_decay=0.05, schedule="cosine", labeled=0, unlabeled=8)
     keeps: ClassVar[Mapping[str, tuple[str, ...]]] = {"student": ("encoder",)}
     aligned: ClassVar[bool] = False
     held: ClassVar[float] = 0.0
+    phases: ClassVar[tuple[float, ...]] = (0.5,)
 
     @property
     def kept(self) -> SegmentationNetwork:

@@ -136,9 +136,10 @@ class Decoder(nn.Module):
         super().__init__()
         self.levels = nn.ModuleList(levels)
 
-    def forward(self, features: list[Tensor]) -> list[Tensor]:
+    def forward(self, features: list[Tensor], finest: int = 0) -> list[Tensor]:
+        """Maps of each level from ``finest`` on."""
         maps = [features[-1]]
-        for k in reversed(range(len(self.levels))):
+        for k in reversed(range(finest, len(self.levels))):
             maps.insert(0, self.levels[k](maps[0], features[k]))
         return maps
 
