@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from halfmask.data.batch import IGNORE
-from halfmask.losses.consistency import mutual_mse, probability_mse, pseudo_label_ce
+from halfmask.losses.consistency import cosine_distance, mutual_mse, probability_mse, pseudo_label_ce
 
 
 def example(dtype=torch.float32):
@@ -86,3 +86,16 @@ def test_mutual_mse_counts_the_voxels_asked_for_and_moves_both():
     none = mutual_mse(one, other, torch.zeros_like(counts))
     assert none == 0 and none.requires_grad
     assert mutual_mse(one.bfloat16(), other.bfloat16()).dtype == torch.float32
+
+
+def test_cosine_distance_is_the_squared_distance_of_directions():
+    torch.manual_seed(0)
+    one, other = torch.randn(2, 5, 3)
+    expected = sum((a / a.norm() - b / b.norm()).square().sum() for a, b in zip(one, other, strict=True)) / 5
+    torch.testing.assert_close(cosine_distance(one, other), expected)
+    assert cosine_distance(one, 3 * one).abs() < 1e-6
+    torch.testing.assert_close(cosine_distance(one, -one), torch.tensor(4.0))
+    one.requires_grad_(), other.requires_grad_()
+    cosine_distance(one, other).backward()
+    assert one.grad.any() and other.grad.any()
+    assert cosine_distance(one.bfloat16(), other.bfloat16()).dtype == torch.float32

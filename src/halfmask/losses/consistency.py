@@ -39,3 +39,12 @@ def mutual_mse(one: Tensor, other: Tensor, counts: Tensor | None = None) -> Tens
     assert one.shape == other.shape, f"{tuple(one.shape)} against {tuple(other.shape)}"
     error = (precise(one) - precise(other)).square().mean(1, keepdim=True)
     return error.mean() if counts is None else (error * counts).sum() / counts.sum().clamp(min=1)
+
+
+def cosine_distance(one: Tensor, other: Tensor) -> Tensor:
+    """Mean of 2 − 2 cos between vectors (B, F), in [0, 4]; gradient to both.
+
+    It is the squared distance of vectors of length 1 (Grill et al., BYOL, NeurIPS 2020, arXiv:2006.07733, Eq. 2).
+    """
+    one, other = (F.normalize(precise(each), dim=1) for each in (one, other))
+    return 2 - 2 * (one * other).sum(1).mean()

@@ -56,7 +56,7 @@ def displaced_joints(one: Tensor, other: Tensor, reach: Sequence[int], counts: T
         known = precise(p) if counts is None else precise(p) * counts
         # Zeros after each axis: a displacement is then one offset in the flattened map, which runs into zeros where
         # it leaves the image, so no displaced map is ever copied.
-        padded = F.pad(known.movedim(1, 0), [n for d in reversed(reach) for n in (0, d)])
+        padded = F.pad(known.movedim(1, 0), [n for d in reversed(reach) for n in (0, d)]).contiguous()
         flat.append(padded.flatten(1))
     strides, size = padded.stride()[2:], flat[0].shape[1]
     joints = []

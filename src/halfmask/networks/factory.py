@@ -28,6 +28,9 @@ _NETWORKS: dict[str, tuple[Callable[..., SegmentationNetwork], dict[str, Any]]] 
 }
 """Each name's class, and the defaults that the name changes."""
 
+TRANSFORMERS = ("swin_unet", "swin_unetr", "unetr")
+"""Those whose encoder attends; the others' convolve."""
+
 
 def names() -> list[str]:
     return sorted(_NETWORKS)
