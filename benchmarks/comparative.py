@@ -87,7 +87,7 @@ def _loops(x: Tensor, maps: int, parts: int, name: str) -> None:
     terms: list[Tensor] = []
     for k in range(maps):
         for i in range(B):
-            for j in set(range(B)) - {i}:
+            for j in set(range(B)) - {i} if name != "one triplet" else [(i + int(torch.randint(1, B, ()))) % B]:
                 for p in range(parts) if name != "one triplet" else [int(torch.randint(parts, ()))]:
                     same, others = cosine(each[k][i][p], each[k][j][p]), sorted(set(range(parts)) - {p})
                     if name == "contrastive":

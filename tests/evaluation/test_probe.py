@@ -17,6 +17,7 @@ def test_effective_rank_counts_directions():
     assert effective_rank(torch.randn(50, 1) @ torch.randn(1, 7) + 3) == pytest.approx(1, abs=1e-3)
     assert effective_rank(torch.full((50, 7), 1e8) + 0.0) == 1
     assert effective_rank(1e-20 * torch.randn(5000, 7)) == pytest.approx(7, abs=0.05)  # a scale is no collapse
+    assert np.isnan(effective_rank(torch.randn(50, 7) / torch.arange(7)))  # 1 / 0: training has broken down
     values = np.linalg.svd(independent.double().numpy(), compute_uv=False) ** 2
     share = values / values.sum()
     assert effective_rank(independent) == pytest.approx(np.exp(-(share * np.log(share)).sum()), abs=1e-4)
@@ -43,6 +44,7 @@ def test_probes_know_what_features_tell_and_nothing_else():
     assert found == {"k-NN": 1.0, "linear": 1.0}
     noise = torch.randn(300, 3)
     assert all(0.15 < a < 0.5 for a in accuracies(noise[:200], truth[:200], noise[200:], truth[200:]).values())
+    assert accuracies(told[:200] / 0, truth[:200], told[200:], truth[200:]) == {}
     one = torch.zeros(200, dtype=torch.long)
     assert accuracies(told[:200], one, told[200:], truth[200:]) == {}  # one class: nothing to tell apart
     few = accuracies(told[:9], truth[:9], told[9:], truth[9:])  # fewer than the neighbors

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 
 from halfmask import testing
 from halfmask.augment.views import strong
+from halfmask.learning import partitions as learning_partitions
 from halfmask.learning.clock import Clock
 from halfmask.learning.method import Converged
 from halfmask.learning.minimize import Minimizer
@@ -149,15 +150,20 @@ def test_the_encoder_alone_is_kept_where_it_alone_learns():
         method.step(batch(), still(method), Clock(81, 100))
 
 
-def test_features_with_fewer_slices_than_partitions_have_one_each():
-    """A network of 32 voxels to one, of images 32 by 96: an axis with a single slice is left out."""
+def test_features_with_fewer_slices_than_partitions_have_one_each(monkeypatch):
+    """A network of 32 voxels to one, of images 32 by 96: an axis with a single slice is left out, of features alone."""
+    asked = []
+    spy = lambda x, axis, parts: asked.append((axis, parts)) or slices(x, axis, parts)
+    monkeypatch.setattr(learning_partitions, "slices", spy)
     network = Builder("resnet_unet", channels=2, classes=2, dims=2, patch=(32, 96),
                       settings={"width": 4, "blocks": (1, 1, 1, 1)})  # fmt: skip
     method = testing.begun(Comparative(network))
     assert method.parts == ([1, 3], [4, 4])
     b = batch()
     image = F.interpolate(b.unlabeled.image, (32, 96))
-    method.step(type(b)(b.labeled, b.unlabeled.with_(image=image)), testing.minimizer(method), Clock(0, 100))
+    for step in (0, 50):
+        method.step(type(b)(b.labeled, b.unlabeled.with_(image=image)), testing.minimizer(method), Clock(step, 100))
+    assert asked == [(1, 3), (0, 4), (1, 4)]
 
 
 @pytest.mark.parametrize("kind", [Comparative, PartitionContrast])

@@ -70,6 +70,22 @@ def test_global_is_a_slow_loop(plain, positives):
     torch.testing.assert_close(minimize.losses["contrast"], torch.stack(terms).mean(), rtol=1e-4, atol=1e-5)
 
 
+def test_views_differ_in_intensities_and_in_the_first_half_in_what_they_show(monkeypatch):
+    """Each view's change of intensities is a number of its own here."""
+    changes = iter((100, 200, 300, 400))
+    monkeypatch.setattr(global_local_contrast, "strong", lambda image: image + next(changes))
+    method, b, seen = made(), batch(), []
+    method.student.encoder.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    for clock in (FIRST, SECOND):
+        method.step(b, testing.minimizer(method), clock)
+    image = b.unlabeled.image
+    first, second = (views.chunk(2) for views in seen)
+    for view, change in zip(first, (100, 200), strict=True):
+        assert view.mean().item() == pytest.approx(change, abs=5)
+        assert not any(torch.allclose(a, b + change, atol=1e-3) for a, b in zip(view, image, strict=True))
+    assert second[0].equal(image + 300) and second[1].equal(image + 400)
+
+
 def test_each_half_moves_its_own():
     """First encoder and projection, then decoder and its projection, with no gradient for the encoder."""
     method = made()

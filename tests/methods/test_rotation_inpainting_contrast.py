@@ -39,15 +39,16 @@ def test_three_heads_see_what_they_are_to_see():
     for i, image in enumerate(batch.unlabeled.image):  # its two views keep its extremes
         for each in whole[i], whole[i + 4]:
             torch.testing.assert_close(each.aminmax(), image.aminmax())
-    vectors, rotation, inpainting = [], 0.0, 0.0
+    vectors, inpainting = [], 0.0
     with torch.no_grad():
-        for view, truth, number in zip(views, whole, which, strict=True):
+        for view, truth in zip(views, whole, strict=True):
             features = twin.student.encode(view[None])[-1]
-            vector = features.mean((2, 3))
-            rotation += F.cross_entropy(twin.classifier(vector), number[None]).item() / 8
             inpainting += (twin.reconstruction(features)[0] - truth).abs().mean().item() / 8
-            vectors.append(twin.projection(vector)[0])
-        one, other = torch.stack(vectors[:4]), torch.stack(vectors[4:])
+            vectors.append(features.mean((2, 3)))
+        vectors = torch.cat(vectors)
+        vectors = (vectors - vectors.mean(0)) / (vectors.var(0, correction=0) + 1e-5).sqrt()
+        rotation = F.cross_entropy(twin.classifier(vectors), which).item()
+        one, other = twin.projection(vectors).chunk(2)
         contrast = subject_contrast(one, other, batch.unlabeled.case, 0.3)
     assert found["rotation"].item() == pytest.approx(0.5 * rotation, rel=1e-4)
     assert found["inpainting"].item() == pytest.approx(2 * inpainting, rel=1e-4)

@@ -19,6 +19,8 @@ def test_it_makes_images_of_the_bottleneck(name, patch, options, factors):
     head = reconstruction(network, patch)
     image = head(network.encode(torch.randn(2, 3, *patch))[-1])
     assert image.shape == (2, 3, *patch)
+    widths = [m.out_channels for m in head.modules() if isinstance(m, (torch.nn.Conv2d, torch.nn.Conv3d))]
+    assert widths == [*(network.widths[-1] // 2**k for k in range(1, len(factors) + 1)), 3]
     assert [tuple(map(int, m.scale_factor)) for m in head if isinstance(m, torch.nn.Upsample)] == factors
 
 

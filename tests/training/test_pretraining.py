@@ -2,19 +2,25 @@
 
 import itertools
 import json
+import shlex
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from halfmask import methods, verbs
+from halfmask.data.split import Splits
 from halfmask.data.stored_case import StoredCase
 from halfmask.learning.method import Converged, Pretrainer
+from halfmask.learning.processes import Processes
 from halfmask.learning.recipe import Recipe
 from halfmask.methods.pretraining.simclr import SimCLR
 from halfmask.training import checkpoint, exam
+from halfmask.training.feed import unlabeled_cases
 from halfmask.training.interrupt import Stopped
 from halfmask.training.journal import read_journal
 from halfmask.training.options import Options
+from halfmask.training.pretrained import read
 from halfmask.training.run import describe
 from halfmask.training.trainer import Trainer
 
@@ -74,11 +80,14 @@ def test_the_held_out_cases_choose_the_weights_and_end_the_training(prepared, tm
     monkeypatch.setattr(exam, "JUDGED", 4)
     monkeypatch.setattr(SimCLR, "held", 0.4)
     monkeypatch.setattr(SimCLR, "judge", lambda self, image: torch.tensor(next(losses)), raising=False)
+    monkeypatch.setattr(SimCLR, "begin", lambda self, cases: told.update(cases), raising=False)
+    told: dict = {}
     made = trainer(prepared(2), tmp_path, steps=40, validations=40)
     result = made.train()
     held = set(made.exam.cases)
     assert held and held < set(made.unlabeled)
-    assert held.isdisjoint(case.name for case in made.loader.unlabeled.cases)
+    learned = [case.name for case in made.loader.unlabeled.cases]
+    assert held.isdisjoint(learned) and list(told) == learned  # in the order of `Images.case`
     assert result["steps"] == 5 and result["planned"] == 40  # three grades in a row that were no better than the best
     assert result["best_held_out_loss"] == 2.0
     assert checkpoint.load(tmp_path / "best.pt")["step"] == 2
@@ -92,6 +101,45 @@ def test_the_held_out_cases_choose_the_weights_and_end_the_training(prepared, tm
     name = next(key for key in state(out) if key.startswith("student.encoder.") and key.endswith("weight"))
     torch.testing.assert_close(state(out)[name], state(tmp_path, "best.pt")[name], rtol=0, atol=1e-7)
     assert not state(tmp_path)[name].equal(state(tmp_path, "best.pt")[name])
+    # But for no others in their place.
+    (tmp_path / "best.pt").unlink()
+    with pytest.raises(ValueError, match=r"best\.pt is gone.*--init \S+last\.pt"):
+        verbs.train("supervised", prepared(2).path, out=tmp_path / "other", init=tmp_path, steps=1, threads=0)
+
+
+def test_a_best_that_another_run_left_behind_is_not_taken(pretrain):
+    pre = pretrain("masked_autoencoder")
+    (pre / "last.pt").unlink()
+    pretrain("simclr")
+    (weights,) = read(str(pre))
+    assert all(value.equal(state(pre)[f"student.{name}"]) for name, value in weights.state.items())
+
+
+def test_processes_agree_on_how_good_it_is(prepared, tmp_path, monkeypatch):
+    """Else the last bits of their devices would end one and not the other."""
+
+    class Two(Processes):
+        def average(self, tensors):
+            for t in tensors:
+                t += 0.5  # as if it were 2 here and 3 there
+
+    monkeypatch.setattr(exam, "JUDGED", 4)
+    monkeypatch.setattr(SimCLR, "held", 0.4)
+    monkeypatch.setattr(SimCLR, "judge", lambda self, image: torch.tensor(2.0), raising=False)
+    features = trainer(prepared(2), tmp_path, validations=1).exam
+    features.processes = Two()
+    grade = features.grade()
+    assert grade.score == -2.5 and grade.figures == {"loss": 2.5}
+
+
+def test_without_images_to_learn_from_it_says_so(prepared):
+    store = prepared(2)
+    run = describe(store.plan, "simclr", settings={}, network=None, recipe=Recipe(steps=1, unlabeled=4))
+    all_held = SimpleNamespace(
+        path=store.path, stored=store.stored, splits=Splits((), (tuple(store.stored),), ((),), {})
+    )
+    with pytest.raises(ValueError, match=r"sealed or held out by fold 0.*give another --fold"):
+        unlabeled_cases(run, all_held)
 
 
 def test_a_method_that_has_converged_ends_the_training(prepared, tmp_path, monkeypatch, capsys):
@@ -139,9 +187,22 @@ def test_the_wrong_verb_names_the_right_one(prepared, tmp_path):
         verbs.pretrain("fixmatch", store, out=tmp_path / "run")
     with pytest.raises(ValueError, match="give `halfmask pretrain simclr"):
         verbs.train("simclr", store, out=tmp_path / "run")
-    with pytest.raises(ValueError, match="--batch is at least 1, got 0\n--rate is a number above 0, got -1"):
-        verbs.pretrain("simclr", store, out=tmp_path / "run", batch=0, rate=-1)
+    with pytest.raises(
+        ValueError,
+        match="--seed is 0 or more, got -1\n--batch is at least 1, got 0\n--rate is a number above 0, got -1",
+    ):
+        verbs.pretrain("simclr", store, out=tmp_path / "run", seed=-1, batch=0, rate=-1)
     assert not (tmp_path / "run").exists()
+
+
+def test_it_tells_how_to_go_on(pretrain, prepared, capsys):
+    store = prepared(2).path
+    pre = pretrain(network="vnet", set=["network.width=4"])
+    words = shlex.split(capsys.readouterr().out.splitlines()[-1].partition("halfmask train METHOD ")[2])
+    assert words[:5] == [str(store), "--init", str(pre), "--fold", "0"]
+    assert words[5:] == ["--network", "vnet", "--set", "network.width=4", "--out", "RUN"]
+    pretrain(out="planned")
+    assert "--network" not in capsys.readouterr().out
 
 
 def test_it_does_not_predict(pretrain, prepared):

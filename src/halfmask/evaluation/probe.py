@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from math import prod
@@ -56,8 +57,10 @@ def effective_rank(embeddings: Tensor) -> float:
     covariance's singular values.
 
     Roy & Vetterli, EUSIPCO 2007; as a measure of collapse Garrido et al., "RankMe", ICML 2023, arXiv:2210.02885,
-    without its small ε. Vectors that are all the same count as 1.
+    without its small ε. Vectors that are all the same count as 1; of some that are not finite none can be told: NaN.
     """
+    if not embeddings.isfinite().all():
+        return math.nan
     centered = (embeddings - embeddings.mean(0)).double()
     scale = embeddings.double().abs().max().clamp(min=1e-300)
     values = torch.linalg.svdvals(centered / scale).square()
@@ -80,7 +83,7 @@ def accuracies(known: Tensor, classes: Tensor, asked: Tensor, truth: Tensor) -> 
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    if len(classes.unique()) < 2 or not len(truth):
+    if len(classes.unique()) < 2 or not len(truth) or not torch.cat([known, asked]).isfinite().all():
         return {}
     there = torch.isin(truth, classes)  # of classes that only the other half has nobody can know
     asked, truth = asked[there], truth[there]

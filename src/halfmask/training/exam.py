@@ -116,7 +116,9 @@ class Features:
             torch.manual_seed(self.seed)  # the same holes and views each time
             with self.fabric.autocast():
                 losses = [self.method.judge(images.image).float() * len(images) for images in self._crops]
-        loss = float(torch.stack(losses).sum() / sum(map(len, self._crops)))
+        mean = torch.stack(losses).sum() / sum(map(len, self._crops))
+        self.processes.average([mean])  # devices differ in the last bits, and all have to end after the same step
+        loss = float(mean)
         return Grade({"loss": loss}, -loss, f"loss on {len(self.cases)} held-out cases {loss:.4g}")
 
     def result(self, best: float | None) -> dict[str, Any]:

@@ -40,11 +40,20 @@ def labeled_cases(run: Run, store: Store) -> tuple[str, ...]:
 
 def unlabeled_cases(run: Run, store: Store) -> tuple[str, ...]:
     """The pool of a run that uses one. Labeled images that are not annotated everywhere count among it, and all
-    of them if it would be empty, or if the run learns from images alone."""
+    of them if it would be empty, or if the run learns from images alone.
+
+    Raises:
+        ValueError: it learns from images alone, and there are none.
+    """
     if not run.recipe.unlabeled:
         return ()
     if not run.recipe.labeled:
-        return store.splits.pool(store.stored, (), fold=run.fold)
+        if not (images := store.splits.pool(store.stored, (), fold=run.fold)):
+            raise ValueError(
+                f"all images of {store.path} are sealed or held out by fold {run.fold}, so there are none to learn "
+                "from; give another --fold, or images without labels to `halfmask prepare`"
+            )
+        return images
     labeled = labeled_cases(run, store)
     pool = store.splits.pool(store.stored, labeled, fold=run.fold)
     sparse = tuple(name for name in labeled if run.slices < 1 or IGNORE in store.case(name).voxels)
@@ -58,9 +67,9 @@ def unlabeled_cases(run: Run, store: Store) -> tuple[str, ...]:
 def held_cases(run: Run, store: Store) -> tuple[str, ...]:
     """Those of the pool that a pre-training is judged by: a share of the groups, drawn by its seed."""
     share = getattr(methods.find(run.method), "held", 0.0)
-    pool = unlabeled_cases(run, store)
+    pool = unlabeled_cases(run, store) if share else ()
     groups = list(dict.fromkeys(map(store.splits.group, pool)))
-    if not share or len(groups) < 2:
+    if len(groups) < 2:
         return ()
     drawn = np.random.default_rng((run.seed, zlib.crc32(b"held"))).permutation(groups)
     held = set(drawn[: max(1, round(share * len(groups)))])

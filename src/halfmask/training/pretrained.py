@@ -86,7 +86,7 @@ def read(init: str) -> list[Weights]:
     best on images it held out, if it held out some.
 
     Raises:
-        ValueError: there are none, or no network here takes such.
+        ValueError: there are none, or the best are gone, or no network here takes such.
     """
     if init.startswith("hub:"):
         return [weights_in(_fetched(init), where=init)]
@@ -123,8 +123,11 @@ def _is_of_run(content: Mapping[str, Any]) -> bool:
 def _of_run(folder: Path, which: str | None = None) -> list[Weights]:
     """The weights of the network that predicts, or of those that a pre-training keeps."""
     _, _, method, content = load_method(folder, which or LAST)
-    if which is None and isinstance(method, Pretrainer) and (folder / BEST).exists():
-        _, _, method, content = load_method(folder, BEST)
+    if which is None and isinstance(method, Pretrainer) and content["best"] is not None:
+        if not (folder / BEST).exists():
+            remedy = f"bring it back, or give --init {folder / LAST} for those of the last step"
+            raise ValueError(f"{folder / BEST} is gone, the weights that were best on held-out images; {remedy}")
+        content = read_contents(folder / BEST)
     states = networks_of(content["state"])
     if isinstance(method, Pretrainer):
         return [_kept(method, name, parts, states[name]) for name, parts in method.keeps.items()]

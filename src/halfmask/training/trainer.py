@@ -74,7 +74,8 @@ class Trainer:
         self.method = method.to(self.device).to(memory_format=self.layout)  # type: ignore[call-overload]
         if options.compile if options.compile is not None else self.device.type == "cuda":
             compile_networks(self.method)
-        self.method.begin({name: store.case(name).shape for name in self.unlabeled})
+        learned = () if self.loader.unlabeled is None else self.loader.unlabeled.cases
+        self.method.begin({case.name: case.shape for case in learned})
         optimizers = self.method.optimizers(run.recipe.make_optimizer())
         self.minimize = Minimizer(self.method, optimizers, clip=run.recipe.clip, processes=processes)
         self.statistics = norm_statistics(self.method)

@@ -53,6 +53,7 @@ Cache = Annotated[
 ]
 
 _RANGES: Mapping[str, tuple[Callable[[float], bool], str]] = {
+    "seed": (lambda n: n >= 0, "0 or more"),
     "steps": (lambda n: n >= 1, "at least 1"),
     "batch": (lambda n: n >= 1, "at least 1"),
     "rate": (lambda x: 0 < x < math.inf, "a number above 0"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -65,6 +66,7 @@ def pretrain(
     from halfmask.data.store import Store
     from halfmask.learning.method import Pretrainer
     from halfmask.learning.recipe import Recipe
+    from halfmask.report.commands import setting_words
     from halfmask.training import launch
     from halfmask.training.device import check_devices, precision_of
     from halfmask.training.options import Options
@@ -74,7 +76,7 @@ def pretrain(
 
     require(
         *in_range(
-            steps=steps, batch=batch, rate=rate, momentum=momentum, weight_decay=weight_decay, clip=clip,
+            seed=seed, steps=steps, batch=batch, rate=rate, momentum=momentum, weight_decay=weight_decay, clip=clip,
             validations=validations, save_seconds=save_seconds, threads=threads, cache=cache, devices=devices,
         )
     )  # fmt: skip
@@ -101,5 +103,9 @@ def pretrain(
     result = start(run, opened, out, Options(device, compile, threads, validations, save_seconds, cache), resume=resume)
     if here is None or here.rank == 0:
         print(f"{out}: {result['steps']} steps of {method} in {result['seconds']:.0f} s on {result['unlabeled']} cases")
-        print(f"train from it: halfmask train METHOD {store} --init {out} --fold {fold} --out RUN")
+        planned = opened.plan.network_settings if run.network == opened.plan.network else {}
+        words = [] if run.network == opened.plan.network else ["--network", run.network]
+        own = {f"network.{k}": v for k, v in run.network_settings.items() if (k, v) not in planned.items()}
+        asked = shlex.join(["--init", str(out), "--fold", str(fold), *words, *setting_words(own)])
+        print(f"train from it: halfmask train METHOD {shlex.quote(str(store))} {asked} --out RUN")
     return result

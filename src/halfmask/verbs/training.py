@@ -96,8 +96,8 @@ def train(
         (slice_axis in (0, 1, 2), f"--slice-axis is 0, 1 or 2, got {slice_axis}"),
         (draw is None or draw >= 0, f"--draw is 0 or more, got {draw}"),
         *in_range(
-            steps=steps, rate=rate, momentum=momentum, weight_decay=weight_decay, clip=clip, validations=validations,
-            save_seconds=save_seconds, threads=threads, cache=cache, devices=devices,
+            seed=seed, steps=steps, rate=rate, momentum=momentum, weight_decay=weight_decay, clip=clip,
+            validations=validations, save_seconds=save_seconds, threads=threads, cache=cache, devices=devices,
         ),
     )  # fmt: skip
     here = launch.surroundings()

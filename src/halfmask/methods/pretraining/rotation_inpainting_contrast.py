@@ -15,7 +15,7 @@ from halfmask.learning.method import Pretrainer
 from halfmask.losses.contrastive import subject_contrast
 from halfmask.losses.segmentation import precise
 from halfmask.networks.factory import Builder
-from halfmask.networks.heads import perceptron
+from halfmask.networks.heads import perceptron, standardized
 from halfmask.networks.reconstruction import reconstruction
 
 
@@ -29,7 +29,8 @@ class RotationInpaintingContrast(Pretrainer):
     Where the paper is silent or cannot be as printed: what is reconstructed is the turned image with its intensities
     shifted as the view's are, because no task is to learn from that shift; so the boxes come after it, not before.
     The reconstruction has as many up-samplings as the encoder has strides (the paper's four do not reach its 96³).
-    Embeddings are means over the bottleneck. Rotations are those of one plane, of the last two axes where it allows
+    Embeddings are means over the bottleneck, standardized over the batch: after instance norm they are so much alike
+    that rotations are not learned without. Rotations are those of one plane, of the last two axes where it allows
     quarters of a turn; else see `augment.turns`. A batch that is of one subject by chance has no contrast: 0.
 
     Args:
@@ -71,7 +72,7 @@ class RotationInpaintingContrast(Pretrainer):
         view, whole, which = self._views(torch.cat([image, image]))
 
         features = self.student.encode(view)[-1]
-        embedding = features.flatten(2).mean(2)
+        embedding = standardized(features.flatten(2).mean(2))
         rotation = precise(self.classifier(embedding))
         one, other = self.projection(embedding).chunk(2)
         minimize(

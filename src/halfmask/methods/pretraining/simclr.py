@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import torch
+
 from halfmask.augment.views import strong
 from halfmask.config import Count, Positive, Share
 from halfmask.learning.method import Pretrainer
 from halfmask.losses.contrastive import nt_xent
 from halfmask.networks.factory import Builder
-from halfmask.networks.heads import perceptron
+from halfmask.networks.heads import perceptron, standardized
 
 
 class SimCLR(Pretrainer):
@@ -15,7 +17,8 @@ class SimCLR(Pretrainer):
 
     Views are random crops, mirrored where the plan allows it, in other intensities: `augment.views.strong` stands for
     the paper's colors and blur. Its batches of 256 and more hardly fit volumes; with few images there are few
-    negatives.
+    negatives. Embeddings are standardized over the batch before the projection, in which the paper's code has batch
+    norm: after instance norm in the encoder they are so much alike that the loss hardly falls without.
 
     Args:
         temperature: τ.
@@ -31,9 +34,12 @@ class SimCLR(Pretrainer):
         self.temperature, self.crop = temperature, crop
 
     def step(self, batch, minimize, clock):
-        one, other = (self._view(batch.unlabeled.image) for _ in range(2))
-        z, z_ = (self.projection(self.student.embed(view)) for view in (one, other))
-        minimize([self.student, self.projection], contrast=nt_xent(z, z_, self.temperature))
+        image = batch.unlabeled.image
+        if len(image) < 2:
+            raise ValueError("images are told from others: give --batch 2 or more")
+        views = torch.cat([self._view(image) for _ in range(2)])
+        one, other = self.projection(standardized(self.student.embed(views))).chunk(2)
+        minimize([self.student, self.projection], contrast=nt_xent(one, other, self.temperature))
 
     def _view(self, image):
         return strong(self.space.crop(image, share=(self.crop, 1.0)).image(image))
