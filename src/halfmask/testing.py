@@ -103,8 +103,8 @@ def arranged(method: Method) -> Method:
     return method
 
 
-def minimizer(method: Method) -> Minimizer:
-    return Minimizer(method, method.optimizers(functools.partial(torch.optim.SGD, lr=0.1)))
+def minimizer(method: Method, kind: type[Minimizer] = Minimizer) -> Minimizer:
+    return kind(method, method.optimizers(functools.partial(torch.optim.SGD, lr=0.1)))
 
 
 class Watch(Minimizer):

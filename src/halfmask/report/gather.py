@@ -107,7 +107,7 @@ def read_entry(name: str, folder: Path) -> Entry:
         entry.missing.append("the run that made these masks is not known, so neither are its settings and curves")
     else:
         _read_run(entry, entry.folder)
-        if trains and not entry.prediction and not entry.pretrains:
+        if trains and not (entry.masks / ABOUT).is_file() and not entry.pretrains:
             entry.missing.append(f"no masks in {entry.masks}; run `halfmask predict {entry.folder} --split test`")
     if entry.masks.is_dir():
         _read_figures(entry)

@@ -31,11 +31,14 @@ NETWORKS: dict[str, Row] = {
 def make_small(study: Study, place: Place) -> tuple[Study, Place]:
     """The study on a phantom cohort, which is made in the study's folder: slices of 64 pixels, few steps, small
     networks, one seed, two folds, draws and shares of slices at most. Every arm and every kind of budget stays."""
-    cohort = place.out / COHORT
+    cohort, others = place.out / COHORT, place.out / f"{COHORT}-pretraining"
     if not (cohort / "dataset.json").is_file():
         sealed = SEALED if study.measured_on == "test" else 0
         subjects = LABELED + SEALED + OTHERS
         make_phantoms(cohort, subjects=subjects, labeled=LABELED, test=sealed, shape=SHAPE)
+    own = any((row or {}).get("data") for row in study.pretraining.values())
+    if own and not (others / "dataset.json").is_file():
+        make_phantoms(others, subjects=OTHERS, labeled=1, test=0, shape=SHAPE, seed=1, name="other")
     labels = _few(study.labels)
     small = {
         "prepare": Preparation(dims=2, test=0.0, folds=2),
@@ -54,7 +57,7 @@ def make_small(study: Study, place: Place) -> tuple[Study, Place]:
         "validations": 1,
         "reported": None,
     }
-    return study.model_copy(update=small), replace(place, data=cohort, pretraining_data=cohort)
+    return study.model_copy(update=small), replace(place, data=cohort, pretraining_data=others)
 
 
 def _few(budgets: list[str]) -> dict[str, str]:

@@ -53,6 +53,7 @@ def make_phantoms(
     seed: int = 0,
     channels: Sequence[str] = CHANNELS,
     scanners: Sequence[str] = ("A", "B"),
+    name: str = "phantom",
 ) -> Path:
     """Write a cohort as a Medical Segmentation Decathlon data set and return its folder.
 
@@ -64,22 +65,23 @@ def make_phantoms(
         shape: voxels along each axis; (96, 108, 24), for example, makes thick slices.
         channels: of `CHANNELS`. Images of one channel are 3D, of more 4D with channels last.
         scanners: of `SCANNERS`, one subject after the other in turn; ``dataset.json`` calls it their domain.
+        name: that their numbers are put to.
     """
     _check(subjects, labeled, test, shape, channels, scanners)
     folder = Path(folder)
-    for old in (folder / "dataset.json", *folder.glob("*T[rs]/phantom_*.nii.gz")):
+    for old in (folder / "dataset.json", *folder.glob(f"*T[rs]/{name}_*.nii.gz")):
         old.unlink(missing_ok=True)
     cases = []
     for subject in range(subjects):
         scanner = scanners[subject % len(scanners)]
         phantom = draw(subject, shape=shape, seed=seed, channels=channels, scanner=scanner)
-        name = f"{'Ts' if subject < test else 'Tr'}/phantom_{subject:03d}.nii.gz"
-        cases.append({"image": f"./images{name}", "domain": scanner})
+        file = f"{'Ts' if subject < test else 'Tr'}/{name}_{subject:03d}.nii.gz"
+        cases.append({"image": f"./images{file}", "domain": scanner})
         image = phantom.image[0] if len(channels) == 1 else np.moveaxis(phantom.image, 0, -1)
-        _write(folder / f"images{name}", image, phantom.spacing)
+        _write(folder / f"images{file}", image, phantom.spacing)
         if subject < test + labeled:
-            cases[-1]["label"] = f"./labels{name}"
-            _write(folder / f"labels{name}", phantom.label, phantom.spacing)
+            cases[-1]["label"] = f"./labels{file}"
+            _write(folder / f"labels{file}", phantom.label, phantom.spacing)
     about = {
         "name": "Phantom",
         "description": "Made-up brains with lesions, by halfmask",
