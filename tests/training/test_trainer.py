@@ -18,7 +18,9 @@ from halfmask.data.store import Store
 from halfmask.learning.minimize import Minimizer
 from halfmask.learning.processes import Processes
 from halfmask.learning.recipe import Recipe
+from halfmask.networks.factory import Builder
 from halfmask.training import checkpoint
+from halfmask.training.device import check_precision
 from halfmask.training.journal import read_journal
 from halfmask.training.options import Options
 from halfmask.training.run import describe, load_run
@@ -396,3 +398,18 @@ def test_a_method_that_keeps_cases_is_refused_to_several_processes(prepared, tmp
     several.size = 2
     with pytest.raises(ValueError, match="trained by one process, not by 2"):
         Trainer(run, prepared(2), tmp_path, Options(threads=0), processes=several)
+
+
+@pytest.mark.parametrize(("patch", "refused"), [((8, 16, 16), True), ((16, 8, 16), False), ((16, 16, 16), False)])
+def test_half_precision_is_refused_where_a_cpu_computes_it_wrongly(patch, refused):
+    """Two halvings: of 8 voxels 2 are left, which matters along the first axis alone."""
+    small = {"pooling": [(1,) * 3, (2,) * 3, (2,) * 3], "kernels": [(3,) * 3] * 3, "settings": {"width": 4}}
+    builder = Builder("unet", channels=1, classes=2, dims=3, patch=patch, **small)
+    method = methods.find("mean_teacher")(builder)
+    check_precision(method, torch.device("cpu"), "32")
+    check_precision(method, torch.device("cuda"), "bf16")
+    if not refused:
+        check_precision(method, torch.device("cpu"), "bf16")
+        return
+    with pytest.raises(ValueError, match=r"student has maps of 2×4×4 voxels.*give --precision 32"):
+        check_precision(method, torch.device("cpu"), "bf16")

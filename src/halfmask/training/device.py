@@ -16,6 +16,7 @@ from halfmask.data.plan import Plan
 from halfmask.inference.predict import Predictor
 from halfmask.learning.method import Method, Segmenter
 from halfmask.networks.branch import Branch
+from halfmask.networks.levels import by
 from halfmask.networks.segmenter import SegmentationNetwork
 from halfmask.training.launch import Surroundings
 
@@ -88,6 +89,27 @@ def compile_networks(method: Method) -> None:
             network.encoder.compile()
         if isinstance(network, SegmentationNetwork | Branch):
             network.decoder.compile()
+
+
+def check_precision(method: Method, device: torch.device, precision: str) -> None:
+    """Refuse what PyTorch computes wrongly: bf16 gradients of 3D convolutions on a CPU, of maps two voxels deep.
+
+    Seen with PyTorch 2.13 and oneDNN: where the first axis is 2 voxels long most of the weights' gradient is memory
+    that nobody wrote, mostly finite.
+
+    Raises:
+        ValueError: a network has such maps.
+    """
+    if device.type != "cpu" or precision != "bf16":
+        return
+    for name, network in method.named_children():
+        if isinstance(network, SegmentationNetwork) and network.dims == 3:
+            shapes = [tuple(n // s for n, s in zip(network.patch, stride, strict=True)) for stride in network.strides]
+            if shallow := [shape for shape in shapes if shape[0] == 2]:
+                raise ValueError(
+                    f"{name} has maps of {by(shallow[0])} voxels, and on a CPU PyTorch gives broken bf16 gradients of "
+                    "3D convolutions where the first axis is 2; give --precision 32, or another patch"
+                )
 
 
 def make_predictor(

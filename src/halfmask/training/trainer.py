@@ -27,7 +27,7 @@ from halfmask.learning.schedules import RATES
 from halfmask.progress import Progress, say
 from halfmask.training import checkpoint
 from halfmask.training.allocator import keep_memory
-from halfmask.training.device import compile_networks, layout, make_fabric, make_predictor
+from halfmask.training.device import check_precision, compile_networks, layout, make_fabric, make_predictor
 from halfmask.training.exam import make_exam
 from halfmask.training.feed import augmentation, labeled_cases, make_loader, target, unlabeled_cases
 from halfmask.training.interrupt import Interrupt, Stopped
@@ -69,6 +69,7 @@ class Trainer:
             run, store, self.device, threads=options.threads, cache=options.cache, processes=processes
         )
         method = make_method(self.plan, run)
+        check_precision(method, self.device, run.precision)
         if method.alone and processes.size > 1:
             raise ValueError(f"{run.method} is trained by one process, not by {processes.size}; leave out --devices")
         self.method = method.to(self.device).to(memory_format=self.layout)  # type: ignore[call-overload]
