@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from halfmask import testing
 from halfmask.augment.puzzle import puzzle
 from halfmask.learning.clock import Clock
+from halfmask.learning.minimize import Minimizer
 from halfmask.methods.pretraining import jigsaw
 from halfmask.methods.pretraining.jigsaw import Jigsaw
 
@@ -51,7 +52,7 @@ def test_it_learns_where_the_bright_tile_is():
         rows, columns = slice(tile // 2 * 8, tile // 2 * 8 + 8), slice(tile % 2 * 8, tile % 2 * 8 + 8)
         image[..., rows, columns] += tile - 1.5
     batch = dataclasses.replace(batch, unlabeled=batch.unlabeled.with_(image=image))
-    minimize = testing.Minimizer(method, method.optimizers(lambda p: torch.optim.Adam(p, 0.01)))
+    minimize = Minimizer(method, method.optimizers(lambda p: torch.optim.Adam(p, 0.01)))
     losses = []
     for step in range(80):
         method.step(batch, minimize, Clock(step, 80))

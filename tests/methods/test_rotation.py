@@ -6,6 +6,7 @@ import torch.nn.functional as F
 
 from halfmask import testing
 from halfmask.learning.clock import Clock
+from halfmask.learning.minimize import Minimizer
 from halfmask.methods.pretraining.rotation import Rotation
 from halfmask.networks.factory import Builder
 
@@ -37,7 +38,7 @@ def test_it_learns_to_tell_which_side_is_up():
         2, 1, 1
     )
     batch = dataclasses.replace(batch, unlabeled=batch.unlabeled.with_(image=image))
-    minimize = testing.Minimizer(method, method.optimizers(lambda p: torch.optim.Adam(p, 0.01)))
+    minimize = Minimizer(method, method.optimizers(lambda p: torch.optim.Adam(p, 0.01)))
     for step in range(50):
         method.step(batch, minimize, Clock(step, 50))
     assert minimize.figures["accuracy"] > 0.9

@@ -53,6 +53,15 @@ class Processes:
         """The names of the tensors that are not the same in all processes, but for rounding."""
         return []
 
+    def refuse_apart(self, state: Mapping[str, Tensor], whose: str) -> None:
+        """Raise ValueError if some tensors are not the same in all processes, with their names."""
+        if apart := self.differing(state):
+            others = f" and {len(apart) - 3} others" if len(apart) > 3 else ""
+            raise ValueError(
+                f"the processes have come apart in {', '.join(apart[:3])}{others}: {whose} moves this by what one "
+                "process saw, not by minimize.mean of it; train it in one process"
+            )
+
 
 ALONE = Processes()
 

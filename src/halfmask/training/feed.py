@@ -14,14 +14,14 @@ import torch
 from halfmask import methods
 from halfmask.augment.space import Space
 from halfmask.augment.views import Augmentation
-from halfmask.data.batch import IGNORE, Images
+from halfmask.data.batch import IGNORE, Batch, Images
 from halfmask.data.load import CACHE, Loader
 from halfmask.data.plan import Plan
 from halfmask.data.regions import region_labels
 from halfmask.data.sample import Sparse, Stream
 from halfmask.data.store import Store
 from halfmask.evaluation.probe import Probe
-from halfmask.learning.method import Pretrainer
+from halfmask.learning.method import Method, Pretrainer
 from halfmask.learning.processes import ALONE, Processes
 from halfmask.progress import say
 from halfmask.training.monitor import Monitor, expected_shares
@@ -86,6 +86,15 @@ def target(plan: Plan, images: Images) -> Images:
     if plan.exclusive or images.label is None:
         return images
     return images.with_(label=region_labels(images.label, plan.members))
+
+
+def views(method: Method, plan: Plan, augment: Augmentation, batch: Batch) -> Batch:
+    """A batch as the method is to see it: augmented, but for one that makes its own views."""
+    if isinstance(method, Pretrainer):
+        return batch
+    labeled = target(plan, augment.labeled(batch.labeled))
+    view = augment.labeled if method.alike else augment.weak
+    return Batch(labeled, view(batch.unlabeled) if len(batch.unlabeled) else batch.unlabeled)
 
 
 def make_monitor(run: Run, store: Store, unlabeled: Sequence[str], device: torch.device) -> Monitor | None:

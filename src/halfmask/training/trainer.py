@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import itertools
 import json
 import time
@@ -20,7 +19,7 @@ from halfmask.data.batch import Batch
 from halfmask.data.store import Store
 from halfmask.inference.predict import Predictor
 from halfmask.learning.clock import Clock
-from halfmask.learning.method import Converged, Pretrainer, Segmenter
+from halfmask.learning.method import Converged, Segmenter
 from halfmask.learning.minimize import Minimizer, NotFinite
 from halfmask.learning.processes import ALONE, Processes, norm_statistics
 from halfmask.learning.schedules import RATES
@@ -29,10 +28,10 @@ from halfmask.training import checkpoint
 from halfmask.training.allocator import keep_memory
 from halfmask.training.device import check_precision, compile_networks, layout, make_fabric, make_predictor
 from halfmask.training.exam import make_exam
-from halfmask.training.feed import augmentation, labeled_cases, make_loader, target, unlabeled_cases
+from halfmask.training.feed import augmentation, labeled_cases, make_loader, unlabeled_cases, views
 from halfmask.training.interrupt import Interrupt, Stopped
 from halfmask.training.journal import Journal
-from halfmask.training.made_with import made_with
+from halfmask.training.made_with import computed_on, made_with
 from halfmask.training.options import Options
 from halfmask.training.pretrained import initialize
 from halfmask.training.run import BEST, LAST, Run, contents, differences, make_method, read_contents
@@ -64,7 +63,6 @@ class Trainer:
         self.layout = layout(self.device, self.plan.dims)
         self.labeled, self.unlabeled = labeled_cases(run, store), unlabeled_cases(run, store)
         self.augment = augmentation(self.plan)
-        self.target = functools.partial(target, self.plan)
         self.loader = make_loader(
             run, store, self.device, threads=options.threads, cache=options.cache, processes=processes
         )
@@ -140,7 +138,7 @@ class Trainer:
         torch.manual_seed(_mix(self.run.seed, clock.step, self.processes.rank))
         self.minimize.step, converged = clock.step, ""
         try:
-            batch = self._views(batch)
+            batch = views(self.method, self.plan, self.augment, batch)
             put = lambda images: images.with_(image=images.image.contiguous(memory_format=self.layout))
             batch = Batch(put(batch.labeled), put(batch.unlabeled))
             self.method.train()
@@ -170,14 +168,6 @@ class Trainer:
             guilty = self.processes.gather(self.loader.cases(e.step) if e.here else [])
             cases = ", ".join(itertools.chain(*guilty))
             raise ValueError(f"step {e.step}: {e}; the batch held {cases}. Look at these cases, or lower --rate") from e
-
-    def _views(self, batch: Batch) -> Batch:
-        """The batch as the method is to see it."""
-        if isinstance(self.method, Pretrainer):
-            return batch
-        labeled = self.target(self.augment.labeled(batch.labeled))
-        view = self.augment.labeled if self.method.alike else self.augment.weak
-        return Batch(labeled, view(batch.unlabeled) if len(batch.unlabeled) else batch.unlabeled)
 
     # ------------------------------------------------------------------ what is noted
 
@@ -222,18 +212,13 @@ class Trainer:
         result = {
             "steps": self.step,
             "seconds": round(self.seconds, 1),
-            "processes": self.processes.size,
-            "device": torch.cuda.get_device_name() if self.device.type == "cuda" else "cpu",
-            "threads": torch.get_num_threads(),
+            **computed_on(self.device, self.processes),
             "planned": self._steps,
             **self.exam.result(self.best),
             "labeled": list(self.labeled),
             "unlabeled": len(self.unlabeled),
             "made_with": made_with(),
         }
-        if self.device.type == "cuda":
-            peak = max(self.processes.gather(torch.cuda.max_memory_allocated()))
-            result["peak_memory_gib"] = round(peak / 2**30, 2)
         if self.processes.leads:
             write_text(self.out / "result.json", json.dumps(result, indent=1))
         return result
@@ -252,12 +237,7 @@ class Trainer:
     def _sound(self) -> None:
         """Make sure that no loss was broken on the way to what is saved, and that it speaks for all processes."""
         self._check()
-        if apart := self.processes.differing(self.method.state_dict()):
-            others = f" and {len(apart) - 3} others" if len(apart) > 3 else ""
-            raise ValueError(
-                f"the processes have come apart in {', '.join(apart[:3])}{others}: method {self.run.method!r} moves "
-                "this by what one process saw, not by minimize.mean of it; train it in one process"
-            )
+        self.processes.refuse_apart(self.method.state_dict(), f"method {self.run.method!r}")
 
     def _contents(self) -> dict[str, Any]:
         """What the run is: all that has to be the same for it to go on."""

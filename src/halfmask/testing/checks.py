@@ -1,8 +1,4 @@
-"""What holds for every method, as functions that a method's author can call.
-
-Each check takes ``make``, a function from a network builder to a method, so that a faulty copy of a
-method can be put to the same checks: tests/methods/test_mutants.py does, and expects them to fail.
-"""
+"""What holds for every method."""
 
 from __future__ import annotations
 
@@ -13,98 +9,15 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from halfmask.data.batch import IGNORE, Batch, Images
-from halfmask.data.regions import region_labels
+from halfmask.data.batch import Batch
 from halfmask.learning.clock import Clock
 from halfmask.learning.method import Method, Pretrainer, Segmenter
 from halfmask.learning.minimize import Minimizer
-from halfmask.learning.past import PastPredictions
-from halfmask.networks.factory import Builder, name_of
 from halfmask.networks.segmenter import SegmentationNetwork
-
-CHANNELS, CLASSES, SIDE = 2, 3, 16
-MEMBERS = np.array([[0, 0, 1], [1, 0, 0], [1, 1, 0]], bool)
-"""Which class lies in which of three regions: the second lies within the first, the third is what no one sought."""
-CASES = {f"case {number}": (2 * SIDE,) * 3 for number in range(3)}
-"""The names and shapes of the cases that the images of `some_batch` are from."""
-Make = Callable[[Builder], Method]
-
-
-def small(dims: int, *, exclusive: bool = True, norm: str = "batch", dropout: float = 0.0) -> Builder:
-    """Builds U-Nets of two levels, four features and three outputs, for images of 2 channels and 16 voxels a side."""
-    pooling, kernels = [(1,) * dims, (2,) * dims], [(3,) * dims] * 2
-    settings = {"width": 4, "norm": norm, "dropout": dropout}
-    return Builder("unet", channels=CHANNELS, classes=CLASSES, exclusive=exclusive, dims=dims,
-                   patch=(SIDE,) * dims, pooling=pooling, kernels=kernels, settings=settings)  # fmt: skip
-
-
-def some_batch(
-    dims: int, *, exclusive: bool = True, sparse: float = 0.0, labeled: int = 2, unlabeled: int = 3
-) -> Batch:
-    """Random images whose labels are learnable from them; unequal halves, so that mixing them up fails.
-
-    Args:
-        exclusive: classes, not regions that overlap.
-        sparse: share of the labels that nobody annotated.
-    """
-    shape = (SIDE,) * dims
-    place = torch.cat([torch.eye(3)[:, 3 - dims :], torch.full((3, 1), SIDE / 2)], 1).double()
-
-    def images(n: int) -> Images:
-        label = torch.randint(0, CLASSES, (n, *shape))
-        image = label[:, None] - 1 + 0.5 * torch.randn(n, CHANNELS, *shape)
-        places = place.repeat(n, 1, 1)
-        places[len(CASES) :, 0, -1] = 0  # the first of each case begins at its eighth slice, others at its first
-        return Images(image, label, torch.arange(n) % len(CASES), places)
-
-    known, unknown = images(labeled), images(unlabeled)
-    label = known.label.masked_fill(torch.rand(known.label.shape) < sparse, IGNORE)  # type: ignore[union-attr]
-    if not exclusive:
-        label = region_labels(label, MEMBERS)
-    return Batch(known.with_(label=label), unknown.with_(label=None))
-
-
-def batch_for(method: Method, dims: int, exclusive: bool = True) -> Batch:
-    """`some_batch` as the method is given it: without a labeled half for one that learns from images alone."""
-    if isinstance(method, Pretrainer):
-        return some_batch(dims, labeled=0, unlabeled=4)
-    return some_batch(dims, exclusive=exclusive)
-
-
-def begun(method: Method) -> Method:
-    """A method that knows the cases, and trains."""
-    method.begin(CASES)
-    return method.train()
-
-
-def arranged(method: Method) -> Method:
-    """A method in the middle of training: networks that differ from each other, are sure of what they say, and have
-    said something of every case before.
-
-    Only then must every loss be positive: a fresh teacher equals its student, and a fresh network is
-    sure of nothing, so that no pseudo-label would be kept.
-    """
-    with torch.no_grad():
-        for network in method.children():
-            for p in network.parameters():
-                spread = p.std(correction=0).clamp(min=0.03)  # norms' weights are all alike
-                p.add_(0.3 * spread * torch.randn_like(p))
-            for segmenter in (m for m in network.modules() if isinstance(m, SegmentationNetwork)):
-                for p in segmenter.head.parameters():
-                    p.mul_(30)
-    begun(method)
-    for past in (m for m in method.modules() if isinstance(m, PastPredictions)):
-        images = some_batch(len(method.space.spacing)).unlabeled
-        past.remember(images, torch.rand(len(images), CLASSES, *images.image.shape[2:]).softmax(1))
-    return method
-
-
-def minimizer(method: Method, kind: type[Minimizer] = Minimizer) -> Minimizer:
-    return kind(method, method.optimizers(functools.partial(torch.optim.SGD, lr=0.1)))
+from halfmask.testing.given import CLASSES, Make, arranged, batch_for, begun, minimizer, small, some_batch
 
 
 class Watch(Minimizer):
@@ -249,44 +162,6 @@ def check_says_where_it_comes_from(kind: type[Method]) -> None:
         assert re.search(rf"\b{s.name}\b.*:", text), f"{kind.__name__} does not explain {s.name}"
 
 
-def check_keeps(make: Make, dims: int) -> None:
-    """What others may start from goes over into a network that segments, all of it, and has moved in a step."""
-    method = begun(make(small(dims)))
-    assert isinstance(method, Pretrainer)
-    for name, parts in method.keeps.items():
-        network = getattr(method, name)
-        assert isinstance(network, SegmentationNetwork), f"{name} is a {type(network).__name__}"
-        state = {key: value for key, value in network.state_dict().items() if key.partition(".")[0] in parts}
-        fresh = small(dims)(name_of(network)).state_dict()
-        assert any(key.startswith("encoder.") for key in state), f"{name} keeps no encoder: {parts}"
-        shapes = lambda tensors, keys: {key: tuple(tensors[key].shape) for key in keys if key in tensors}
-        assert shapes(state, state) == shapes(fresh, state), f"{name} does not go over"
-        assert network.embed(some_batch(dims).image).shape == (5, network.widths[-1])
-
-
-def check_judges(make: Make, dims: int) -> None:
-    """On held-out images it has a loss above 0, the same for the same random numbers; and it moves nothing."""
-    method = arranged(make(small(dims)))
-    assert isinstance(method, Pretrainer)
-    if not method.held:
-        return
-    before, image = copy.deepcopy(method.state_dict()), some_batch(dims, unlabeled=6).unlabeled.image
-    losses = []
-    for _ in range(2):
-        with _seeded(), torch.no_grad():
-            losses.append(method.eval().judge(image))
-    assert losses[0] > 0 and losses[0].ndim == 0 and losses[0].equal(losses[1])
-    assert all(value.equal(before[name]) for name, value in method.state_dict().items())
-
-
-PRETRAINING_CHECKS: tuple[Callable[..., None], ...] = (
-    check_losses_pull_and_state_moves,
-    check_networks_are_apart,
-    check_reproducible,
-    check_keeps,
-    check_judges,
-)
-
 CHECKS: tuple[Callable[..., None], ...] = (
     check_losses_pull_and_state_moves,
     check_networks_are_apart,
@@ -303,14 +178,14 @@ def _losses(method: Method, batch: Batch) -> dict[str, Tensor]:
     for step in range(method.steps_per_cycle):
         twin = copy.deepcopy(method)
         minimize = minimizer(twin)
-        with _seeded():
+        with seeded():
             twin.step(batch, minimize, Clock(50 + step, 100))
         losses |= minimize.losses
     return losses
 
 
 @contextmanager
-def _seeded() -> Iterator[None]:
+def seeded() -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         yield
