@@ -12,6 +12,7 @@ from torch import nn
 from halfmask import methods, testing
 from halfmask.networks.blocks import ResidualBlock
 from halfmask.networks.factory import Builder, make, names
+from halfmask.testing import given
 
 SMALL = {
     "unet": dict(width=4),
@@ -192,7 +193,7 @@ def trained(name, method):
 @pytest.mark.parametrize("method", ["mean_teacher", "fixmatch", "cross_pseudo_supervision"])
 @pytest.mark.parametrize("name", names())
 def test_methods_train_it(name, method, monkeypatch):
-    monkeypatch.setattr(testing, "SIDE", 64 if name == "resnet_unet" else 32)
+    monkeypatch.setattr(given, "SIDE", 64 if name == "resnet_unet" else 32)
     testing.check_losses_pull_and_state_moves(trained(name, method), 2)
     testing.check_halves(trained(name, method), 2)
     testing.check_reproducible(trained(name, method), 2)
@@ -201,5 +202,5 @@ def test_methods_train_it(name, method, monkeypatch):
 
 
 def test_a_method_trains_a_swin_network_in_3d(monkeypatch):
-    monkeypatch.setattr(testing, "SIDE", 32)
+    monkeypatch.setattr(given, "SIDE", 32)
     testing.check_losses_pull_and_state_moves(trained("swin_unetr", "mean_teacher"), 3)
