@@ -57,6 +57,18 @@ def test_the_other_kind_of_architecture_stands_beside():
             CASS(network, peer=peer)
 
 
+@pytest.mark.parametrize(
+    ("name", "peer"),
+    [("resnet18", "vit_ti16"), ("resnet50", "vit_b16"), ("vit_ti16", "resnet18"), ("vit_b16", "resnet50")],
+)
+def test_a_network_without_a_decoder_stands_beside_one_of_its_size(name, peer):
+    plan = dict(channels=1, classes=2, dims=2, patch=(32, 32))
+    with torch.device("meta"):
+        assert name_of(CASS(Builder(name, **plan)).peer) == peer
+        with pytest.raises(ValueError, match="takes a convolutional network and a Transformer, not"):
+            CASS(Builder(name, **plan), peer="unet" if peer.startswith("vit") else "unetr")
+
+
 def test_outputs_that_are_all_the_same_have_no_spread():
     method = made()
     for head in (method.student_head, method.peer_head):

@@ -11,7 +11,7 @@ from torch import nn
 
 from halfmask import methods, testing
 from halfmask.networks.blocks import ResidualBlock
-from halfmask.networks.factory import Builder, make, names
+from halfmask.networks.factory import Builder, encoder_names, make, make_encoder, names
 from halfmask.testing import given
 
 SMALL = {
@@ -23,6 +23,13 @@ SMALL = {
     "swin_unetr": dict(feature_size=8, window=3, depths=(2, 1), heads=(2, 4)),
     "unetr": dict(feature_size=4, hidden_size=16, layers=5, heads=2, mlp=32),
 }
+ENCODERS = {
+    "resnet18": dict(width=4, blocks=(2, 1, 1, 1)),
+    "resnet50": dict(width=4, blocks=(2, 1, 1, 1)),
+    "vit_ti16": dict(hidden_size=16, layers=2, heads=2, mlp=24),
+    "vit_b16": dict(hidden_size=16, layers=2, heads=2, mlp=24, token=8),
+}
+"""Those without a decoder."""
 PLANS = [dict(dims=2, patch=(32, 64)), dict(dims=3, patch=(32, 32, 64))]
 ANISOTROPIC = dict(dims=3, patch=(4, 16, 8), pooling=((1, 1, 1), (1, 2, 2), (2, 2, 2)))
 EVERY = [pytest.param(name, plan, id=f"{name}-{plan['dims']}d") for name in names() for plan in PLANS]
@@ -130,6 +137,57 @@ def test_random_only_where_dropout_asks_for_it(name):
     assert not torch.equal(dropped(x), dropped(x))
     dropped.eval()
     assert torch.equal(dropped(x), dropped(x))
+
+
+@pytest.mark.parametrize("plan", PLANS, ids=["2d", "3d"])
+@pytest.mark.parametrize("name", ENCODERS)
+def test_what_only_encodes_has_levels_and_embeds(name, plan):
+    net, x = make_encoder(name, channels=2, **plan, **ENCODERS[name]), images(plan)
+    before = torch.get_rng_state()
+    features = net.encode(x)
+    embedding = net.embed(x)
+    assert torch.equal(torch.get_rng_state(), before), "drawn without dropout"
+    assert embedding.shape == (2, net.widths[-1])
+    assert len(net.widths) == len(net.strides) == len(features)
+    for feature, width, stride in zip(features, net.widths, net.strides, strict=True):
+        assert feature.shape == (2, width, *(n // s for n, s in zip(plan["patch"], stride, strict=True)))
+    (embedding * torch.randn_like(embedding)).sum().backward()
+    assert [n for n, p in net.named_parameters() if p.grad is None or not p.grad.any()] == []
+    assert all(n.startswith("encoder.") for n in net.state_dict())
+
+    twin, duplicate = make_encoder(name, channels=2, **plan, **ENCODERS[name]), copy.deepcopy(net)
+    twin.load_state_dict(net.state_dict())
+    assert torch.equal(twin.eval().embed(x), net.eval().embed(x))
+    assert torch.equal(duplicate.eval().embed(x), net.embed(x))
+    dropped = make_encoder(name, channels=2, **plan, **ENCODERS[name] | dict(dropout=0.5))
+    assert not torch.equal(dropped.embed(x), dropped.embed(x))
+    assert torch.equal(dropped.eval().embed(x), dropped.embed(x))
+
+
+def test_encoders_are_all_here():
+    assert {*ENCODERS, *names()} == set(encoder_names())
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("resnet18", 11_176_512),  # torchvision's 11,689,512 less its classifier
+        ("resnet50", 23_508_032),
+        ("vit_ti16", 5_524_416),  # DeiT-Ti's 5,717,416 less its classifier
+        ("vit_b16", 85_798_656),
+    ],
+)
+def test_number_of_parameters_of_encoders_is_that_of_the_public_code(name, parameters):
+    with torch.device("meta"):
+        net = make_encoder(name, channels=3, dims=2, patch=(224, 224))
+    assert sum(p.numel() for p in net.parameters()) == parameters
+
+
+def test_a_vit_compiles_without_a_break():
+    net, x = make_encoder("vit_b16", channels=2, **PLANS[0], **ENCODERS["vit_b16"]), images(PLANS[0])
+    whole = torch.compile(net.encoder, backend="eager", fullgraph=True)
+    for image in (x, x[..., :32]):  # and as DINO's local crops
+        torch.testing.assert_close(whole(image), net.tokens(image))
 
 
 @pytest.mark.parametrize("name", ["residual_unet", "swin_unetr"])

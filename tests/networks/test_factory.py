@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from halfmask.networks.factory import Builder, make
+from halfmask.networks.factory import Builder, encoder_names, kind_of, make, make_encoder, names
 from halfmask.networks.levels import halvings, kernels_of
 
 PLAN = dict(channels=1, classes=2, dims=2, patch=(16, 16))
@@ -111,3 +111,35 @@ def test_builder_makes_the_plans_network_and_others():
     assert builder("vnet", width=2).widths == (2, 4, 8)
     with pytest.raises(ValueError, match="network 'vnet' has no setting 'max_width'"):
         builder("vnet", max_width=8)
+
+
+def test_some_networks_only_encode():
+    assert set(encoder_names()) - set(names()) == {"resnet18", "resnet50", "vit_b16", "vit_ti16"}
+    assert set(names()) < set(encoder_names())
+    plan = PLAN | dict(patch=(32, 32))
+    builder = Builder("vit_b16", **plan, settings={"hidden_size": "32", "layers": "1"})
+    net = builder.encoder()
+    assert (net.name, net.widths, len(net.encoder.blocks)) == ("vit_b16", (32,), 1)
+    assert builder.encoder("resnet18", width=8).widths == (8, 8, 16, 32, 64)
+    assert builder.encoder("unet", width=4).name == "unet"
+    refusal = "network 'vit_b16' has no decoder: it classifies and pre-trains; to segment take unetr"
+    for build in (builder, lambda: make("vit_b16", **plan), lambda: builder(layers=2)):
+        with pytest.raises(ValueError, match=refusal):
+            build()
+    with pytest.raises(ValueError, match=r"'resnet50' has no decoder: .* take resnet_unet$"):
+        builder("resnet50")
+    with pytest.raises(ValueError, match="no network is called 'vit_b61'; did you mean 'vit_b16'"):
+        Builder("vit_b61", **plan)
+    with pytest.raises(ValueError, match="network 'resnet18' has no setting 'layers'"):
+        Builder("resnet18", **plan, settings={"layers": 3})
+    with pytest.raises(ValueError, match="divides 40×32 by 32×32"):
+        Builder("resnet18", **plan | dict(patch=(40, 32)))
+
+
+def test_networks_of_a_kind_take_each_others_encoders():
+    with torch.device("meta"):
+        kinds = {name: kind_of(make_encoder(name, channels=1, dims=2, patch=(64, 64))) for name in encoder_names()}
+        deep = make("resnet_unet", **PLAN | dict(patch=(64, 64)), bottleneck=True)
+    others = {"resnet18": "resnet_unet", "vit_b16": "vit_b16", "vit_ti16": "vit_b16"}
+    assert kinds == {name: others.get(name, name) for name in encoder_names()}
+    assert kind_of(deep) == "resnet50"

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from halfmask.networks.factory import make
+from halfmask.networks.factory import make, make_encoder
 from halfmask.networks.keys import weights_in
 from halfmask.training.transfer import transfer, transfer_all
 
@@ -248,10 +248,89 @@ def test_resnets_features(patch):
     assert torch.equal(ours.encode(x)[-1], y)
 
 
-def test_a_resnet_of_other_blocks_is_refused():
-    state = {f"layer1.0.conv{i}.weight": torch.ones(1) for i in (1, 2, 3)}
-    with pytest.raises(ValueError, match=r"f holds the weights of a ResNet of 50 layers or more, .*take .*ResNet-34"):
-        weights_in(state, where="f")
+@pytest.mark.parametrize("deep", [False, True], ids=["resnet18", "resnet50"])
+def test_a_resnet_goes_into_encoders_of_its_blocks_alone(deep):
+    """With or without a decoder; blocks of the other kind would take some of it by chance."""
+    from monai.networks.nets.resnet import ResNet
+
+    block, blocks = ("bottleneck", [3, 4, 6, 3]) if deep else ("basic", [2, 2, 2, 2])
+    theirs = shaken(ResNet(block, blocks, [4, 8, 16, 32], 2, n_input_channels=3, conv1_t_stride=2,
+                           bias_downsample=False)).eval()  # fmt: skip
+    weights, plan = weights_in(theirs.state_dict(), where=""), dict(channels=3, dims=2, patch=(64, 64))
+    assert weights.title == ("a ResNet of bottlenecks" if deep else "a ResNet")
+    method = nn.Module()
+    method.alone = make_encoder("resnet50" if deep else "resnet18", **plan, width=4)
+    method.unet = make("resnet_unet", **plan, classes=2, width=4, blocks=blocks, bottleneck=deep)
+    method.other = make_encoder("resnet18" if deep else "resnet50", **plan, width=4)
+    told = transfer_all([weights], method.eval(), where="f")
+    assert told["other"] == f"nothing went over, as it is a {method.other.name}"
+    assert "100.0% of the parameters, went over; not used of the source: fc.weight, fc.bias" in told["alone"]
+    x = torch.randn(1, 3, 64, 64)
+    y = theirs.maxpool(theirs.act(theirs.bn1(theirs.conv1(x))))
+    y = theirs.layer4(theirs.layer3(theirs.layer2(theirs.layer1(y))))
+    assert torch.equal(method.alone.encode(x)[-1], y)
+    assert torch.equal(method.unet.encode(x)[-1], y)
+    del method.alone, method.unet
+    takes = r"resnet50 \(or resnet_unet --set network\.bottleneck=true\)" if deep else "resnet_unet or resnet18"
+    with pytest.raises(ValueError, match=f"this run trains a {method.other.name}; give --network {takes}, or other"):
+        transfer_all([weights], method, where="f")
+
+
+class ViTBlock(nn.Module):
+    """torchvision's EncoderBlock; ``old`` as its perceptron was called when its weights were published."""
+
+    def __init__(self, width, heads, mlp, old):
+        super().__init__()
+        self.ln_1 = nn.LayerNorm(width, eps=1e-6)
+        self.self_attention = nn.MultiheadAttention(width, heads, batch_first=True)
+        self.ln_2 = nn.LayerNorm(width, eps=1e-6)
+        names = ("linear_1", "linear_2") if old else ("0", "3")
+        self.mlp = nn.ModuleDict({names[0]: nn.Linear(width, mlp), names[1]: nn.Linear(mlp, width)})
+
+    def forward(self, x):
+        y = self.ln_1(x)
+        y, attention = self.self_attention(y, y, y, average_attn_weights=False)
+        x = x + y
+        first, second = self.mlp.values()
+        return x + second(nn.functional.gelu(first(self.ln_2(x)))), attention
+
+
+class TorchvisionsViT(nn.Module):
+    def __init__(self, tokens, width, layers, heads, mlp, old):
+        super().__init__()
+        self.conv_proj = nn.Conv2d(3, width, 16, 16)
+        self.class_token = nn.Parameter(torch.zeros(1, 1, width))
+        self.encoder = nn.Module()
+        self.encoder.pos_embedding = nn.Parameter(torch.zeros(1, 1 + tokens, width))
+        names = (f"encoder_layer_{i}" for i in range(layers))
+        self.encoder.layers = nn.ModuleDict({name: ViTBlock(width, heads, mlp, old) for name in names})
+        self.encoder.ln = nn.LayerNorm(width, eps=1e-6)
+        self.heads = nn.ModuleDict({"head": nn.Linear(width, 5)})
+
+    def forward(self, x):
+        """The class token's state, the others', and the attentions."""
+        tokens = torch.cat([self.class_token.expand(len(x), -1, -1), self.conv_proj(x).flatten(2).transpose(1, 2)], 1)
+        tokens, attentions = tokens + self.encoder.pos_embedding, []
+        for block in self.encoder.layers.values():
+            tokens, attention = block(tokens)
+            attentions.append(attention)
+        tokens = self.encoder.ln(tokens)
+        return tokens[:, 0], tokens[:, 1:], attentions
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["now", "as published"])
+def test_torchvisions_vit_gives_its_tokens_and_attentions(old):
+    theirs = shaken(TorchvisionsViT(8, 24, 3, 4, 40, old))
+    ours = make_encoder("vit_ti16", channels=3, dims=2, patch=(32, 64), hidden_size=24, layers=3, heads=4, mlp=40)
+    told = given(theirs.state_dict(), ours)
+    assert (told.share, told.unused, told.missing) == (1, ["heads.head.weight", "heads.head.bias"], [])
+    assert weights_in(theirs.state_dict(), where="").title == "torchvision's ViT"
+    x = torch.randn(2, 3, 32, 64)
+    embedding, tokens, attentions = theirs(x)
+    torch.testing.assert_close(ours.embed(x), embedding, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(ours.encode(x)[0].flatten(2).transpose(1, 2), tokens, rtol=1e-4, atol=1e-4)
+    for found, expected in zip(ours.attentions(x), attentions, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def microsofts(net, *, timm):
@@ -304,7 +383,10 @@ def test_swins_blocks_start_encoder_and_decoder(timm):
         ("swin_unetr", "swinViT.layers1.0.blocks.0.mlp.linear1.weight"),
         ("swin_unetr", "layers1.0.blocks.0.mlp.fc1.weight"),
         ("swin_unet", "layers.0.blocks.0.attn.relative_position_bias_table"),
-        ("resnet_unet", "layer1.0.conv1.weight"),
+        ("resnet_unet or resnet18", "layer1.0.conv1.weight"),
+        (r"resnet50 \(or resnet_unet --set network.bottleneck=true\)", "layer1.0.conv3.weight"),
+        ("vit_b16 or vit_ti16", "encoder.layers.encoder_layer_0.ln_1.weight"),
+        ("vit_b16 or vit_ti16", "cls_token"),
     ],
 )
 def test_another_kind_of_network_is_refused_with_the_one_that_takes_it(name, names):

@@ -201,7 +201,7 @@ class Code:
         (Code(), r"file\.pth cannot be read as weights: it holds print, which could run code"),
         ([1, 2], r"file\.pth holds a list, not the weights"),
         ({"epoch": 1}, r"file\.pth holds no weights of a network, but 'epoch'"),
-        (None, r"there is no run, file or hub name '.*file\.pth'; give a run's folder, a file, or hub:resnet34"),
+        (None, r"there is no run, file or hub name '.*file\.pth'; give a run's folder, a file, or hub:resnet18"),
     ],
 )
 def test_files_that_are_no_weights_are_told(content, told, tmp_path, capsys):
@@ -241,6 +241,23 @@ def test_hub_reads_what_is_in_the_cache(cache):
     assert (weights.network, list(weights.state)) == ("resnet_unet", ["encoder.layer1.0.conv1.weight"])
 
 
+@pytest.mark.parametrize(
+    ("name", "kind", "content"),
+    [
+        ("resnet18", "resnet_unet", {"layer1.0.conv1.weight": torch.ones(2)}),
+        ("resnet50", "resnet50", {"layer1.0.conv1.weight": torch.ones(2), "layer1.0.conv3.weight": torch.ones(2)}),
+        ("vit_b16", "vit_b16", {"encoder.layers.encoder_layer_0.ln_1.weight": torch.ones(2)}),
+        ("vit_ti16", "vit_b16", {"model": {"cls_token": torch.ones(1, 1, 2)}}),
+    ],
+)
+def test_hub_has_encoders(name, kind, content, cache):
+    cache.mkdir(parents=True)
+    torch.save(content, cache / pretrained.HUB[name].rpartition("/")[2])
+    (weights,) = read(f"hub:{name}")
+    assert weights.network == kind
+    assert all(key.startswith("encoder.") for key in weights.state)
+
+
 def test_a_broken_file_in_the_cache_is_told(cache):
     cache.mkdir(parents=True)
     (cache / "resnet34-b627a593.pth").write_bytes(b"PK\x03\x04 torn")
@@ -258,8 +275,8 @@ def test_hub_compares_the_checksum(cache, monkeypatch, tmp_path, capsys):
 
 
 def test_hub_knows_its_names():
-    with pytest.raises(ValueError, match=r"no weights are called 'hub:resnet'; did you mean 'hub:resnet34'"):
-        named(Path("hub:resnet"))
+    with pytest.raises(ValueError, match=r"no weights are called 'hub:resnet3'; did you mean 'hub:resnet34'"):
+        named(Path("hub:resnet3"))
     assert named(Path("hub:swin_unetr")) == "hub:swin_unetr"
 
 

@@ -3,12 +3,14 @@
 import itertools
 import json
 import shlex
+import shutil
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from halfmask import methods, verbs
+from halfmask.data.plan import read_plan, write_plan
 from halfmask.data.split import Splits
 from halfmask.data.stored_case import StoredCase
 from halfmask.learning.method import Converged, Pretrainer
@@ -66,6 +68,41 @@ def test_every_method_trains_and_goes_over(pretrain, prepared, tmp_path, capsys,
     for key, value in ours.items():
         if key.startswith("student.encoder.") and value.is_floating_point():
             torch.testing.assert_close(value, theirs[key.replace("student", network, 1)], rtol=0, atol=1e-6)
+
+
+VIT = ["network.hidden_size=24", "network.heads=2", "network.layers=2", "network.token=8"]
+
+
+@pytest.mark.parametrize("dims", [2, 3], ids=["2d", "3d"])
+def test_a_vit_is_pre_trained_and_another_pre_training_starts_from_it(pretrain, dims, capsys):
+    pre = pretrain("dino", dims=dims, network="vit_ti16", set=VIT)
+    capsys.readouterr()
+    after = pretrain("simclr", dims=dims, out="after", network="vit_ti16", set=VIT, init=pre, steps=1, rate=1e-9)
+    assert "a vit_ti16's encoder" in (told := capsys.readouterr().err) and "100.0% of the parameters, went over" in told
+    ours, theirs = state(after), state(pre)
+    kept = [key for key in ours if key.startswith("student.encoder.")]
+    assert "student.encoder.class_token" in kept
+    for key in kept:
+        torch.testing.assert_close(ours[key], theirs[key.replace("student", "teacher")], rtol=0, atol=1e-6)
+
+
+def test_a_resnet_is_pre_trained_and_a_unet_starts_from_it(prepared, tmp_path, capsys):
+    store = tmp_path / "store"
+    shutil.copytree(prepared(2).path, store)
+    write_plan(read_plan(store / "plan.yaml").model_copy(update={"patch": (32, 32)}), store / "plan.yaml")
+    small = dict(set=["network.width=4"], steps=1, threads=0, validations=0, rate=1e-9)
+    verbs.pretrain("rotation", store, out=tmp_path / "pre", network="resnet18", batch=4, **small)
+    capsys.readouterr()
+    verbs.train("supervised", store, out=tmp_path / "run", network="resnet_unet", init=tmp_path / "pre", **small)
+    assert "holds the weights of a resnet18's encoder" in capsys.readouterr().err
+    ours, theirs = state(tmp_path / "run"), state(tmp_path / "pre")
+    for key in (key for key in theirs if key.startswith("student.encoder.") and key.endswith("conv1.weight")):
+        torch.testing.assert_close(ours[key], theirs[key], rtol=0, atol=1e-6)
+    with pytest.raises(ValueError, match=r"network 'resnet18' has no decoder: .* to segment take resnet_unet"):
+        verbs.train("supervised", store, out=tmp_path / "other", network="resnet18", **small)
+    assert not (tmp_path / "other" / "last.pt").exists()
+    with pytest.raises(ValueError, match="a resnet18's encoder, this run trains a unet; give --network resnet_unet or"):
+        verbs.train("supervised", store, out=tmp_path / "unet", init=tmp_path / "pre", **small)
 
 
 def test_no_label_is_learned_from(pretrain, monkeypatch):

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from halfmask.data.batch import IGNORE, Images
-from halfmask.networks.segmenter import SegmentationNetwork
+from halfmask.networks.backbone import Backbone
 from halfmask.progress import say
 
 COARSEST = 4
@@ -39,7 +39,7 @@ class Probe:
         self.warned = False
 
     @torch.no_grad()
-    def look(self, network: SegmentationNetwork) -> dict[str, float]:
+    def look(self, network: Backbone) -> dict[str, float]:
         """Effective rank of the embeddings, and balanced accuracy of k-NN and linear probe where labels allow."""
         rank = effective_rank(_embedded(network, self.crops.image))
         if rank < COLLAPSED and not self.warned:
@@ -47,7 +47,7 @@ class Probe:
             say(f"the features of all images are nearly the same (effective rank {rank:.2f}): they have collapsed")
         figures = {"rank": rank}
         if self.known is not None and self.asked is not None:
-            known, asked = (_cells(network, images) for images in (self.known, self.asked))
+            known, asked = (_features(network, images) for images in (self.known, self.asked))
             figures |= {f"{name} accuracy": value for name, value in accuracies(*known, *asked).items()}
         return figures
 
@@ -102,11 +102,25 @@ def accuracies(known: Tensor, classes: Tensor, asked: Tensor, truth: Tensor) -> 
         }
 
 
-def _embedded(network: SegmentationNetwork, image: Tensor, size: int = 16) -> Tensor:
+def _embedded(network: Backbone, image: Tensor, size: int = 16) -> Tensor:
     return torch.cat([network.embed(part).float() for part in image.split(size)]).cpu()
 
 
-def _cells(network: SegmentationNetwork, images: Images, size: int = 16) -> tuple[Tensor, Tensor]:
+def _features(network: Backbone, images: Images) -> tuple[Tensor, Tensor]:
+    """Features (N, F) and classes (N,): of whole images where these have classes, else of cells.
+
+    Of whole images as many of each class as there are of the rarest; of several that an image may have the first tells.
+    """
+    assert images.label is not None
+    if images.label_map is not None:
+        return _cells(network, images)
+    classes = images.label if images.label.ndim == 1 else images.label[:, 0]
+    found = [(classes == k).nonzero()[:, 0] for k in classes.unique() if k != IGNORE]
+    chosen = torch.cat([places[: min(map(len, found))] for places in found]) if found else classes[:0].long()
+    return _embedded(network, images.image[chosen]), classes[chosen].cpu()
+
+
+def _cells(network: Backbone, images: Images, size: int = 16) -> tuple[Tensor, Tensor]:
     """Features (N, F) at cells of the image, and the commonest class there (N,), of each class at most `EACH`.
 
     A cell is a voxel of the probed level; its features are that level's and those of all deeper ones there.

@@ -9,12 +9,15 @@ from typing import Any
 import torch
 
 from halfmask.config import nearest, read_settings
+from halfmask.networks.backbone import Backbone
+from halfmask.networks.resnet import ResNet
 from halfmask.networks.resnet_unet import ResNetUNet
 from halfmask.networks.segmenter import SegmentationNetwork
 from halfmask.networks.swin_unet import SwinUNet
 from halfmask.networks.swin_unetr import SwinUNETR
 from halfmask.networks.unet import UNet
 from halfmask.networks.unetr import UNETR
+from halfmask.networks.vit import ViT
 from halfmask.networks.vnet import VNet
 
 _NETWORKS: dict[str, tuple[Callable[..., SegmentationNetwork], dict[str, Any]]] = {
@@ -28,12 +31,36 @@ _NETWORKS: dict[str, tuple[Callable[..., SegmentationNetwork], dict[str, Any]]] 
 }
 """Each name's class, and the defaults that the name changes."""
 
-TRANSFORMERS = ("swin_unet", "swin_unetr", "unetr")
+_ENCODERS: dict[str, tuple[Callable[..., Backbone], dict[str, Any]]] = {
+    "resnet18": (ResNet, {}),
+    "resnet50": (ResNet, {"blocks": (3, 4, 6, 3), "bottleneck": True}),
+    "vit_ti16": (ViT, {"hidden_size": 192}),
+    "vit_b16": (ViT, {}),
+}
+"""The same of those without a decoder."""
+
+TRANSFORMERS = ("swin_unet", "swin_unetr", "unetr", "vit_b16", "vit_ti16")
 """Those whose encoder attends; the others' convolve."""
+
+_SEGMENTS = {"resnet18": "resnet_unet", "resnet50": "resnet_unet", "vit_ti16": "unetr", "vit_b16": "unetr"}
+"""What to take to segment instead of a network that has no decoder."""
+
+_TAKERS = {
+    "resnet_unet": "resnet_unet or resnet18",
+    "resnet50": "resnet50 (or resnet_unet --set network.bottleneck=true)",
+    "vit_b16": "vit_b16 or vit_ti16",
+}
+"""The networks of a kind, where it is not just the one of its name."""
 
 
 def names() -> list[str]:
+    """Those that segment."""
     return sorted(_NETWORKS)
+
+
+def encoder_names() -> list[str]:
+    """All that encode: those that segment, and those without a decoder."""
+    return sorted({**_NETWORKS, **_ENCODERS})
 
 
 def make(
@@ -60,8 +87,29 @@ def make(
         ValueError: for an unknown name or setting, and for a patch that does not fit, with what would.
     """
     given = network_settings(name, settings)
-    made, _ = _NETWORKS[name]
-    return made(channels, classes, dims, patch, pooling, kernels, **given)
+    if name in _ENCODERS:
+        told = f"network {name!r} has no decoder: it classifies and pre-trains"
+        raise ValueError(f"{told}; to segment take {_SEGMENTS[name]}")
+    network = _NETWORKS[name][0](channels, classes, dims, patch, pooling, kernels, **given)
+    network.name = name
+    return network
+
+
+def make_encoder(name: str, *, channels: int, dims: int, patch: Sequence[int], **others: Any) -> Backbone:
+    """A new network that encodes, without a decoder, see `SegmentationNetwork.without_decoder`.
+
+    Args:
+        others: as `make` takes them; what belongs to a decoder is left out.
+
+    Raises:
+        ValueError: as `make`.
+    """
+    if name not in _ENCODERS:
+        return make(name, **{"classes": 1, **others}, channels=channels, dims=dims, patch=patch).without_decoder()
+    settings = {key: value for key, value in others.items() if key not in ("classes", "pooling", "kernels")}
+    network = _ENCODERS[name][0](channels, dims, patch, **network_settings(name, settings))
+    network.name = name
+    return network
 
 
 def network_settings(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,17 +118,27 @@ def network_settings(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: for an unknown name or setting, with the nearest known.
     """
-    if name not in _NETWORKS:
-        raise ValueError(f"no network is called {name!r}; {nearest(name, names())}")
-    made, defaults = _NETWORKS[name]
+    if name not in encoder_names():
+        raise ValueError(f"no network is called {name!r}; {nearest(name, encoder_names())}")
+    made, defaults = {**_NETWORKS, **_ENCODERS}[name]
     return read_settings(made, {**defaults, **given}, of=f"network {name!r}")
 
 
-def name_of(network: SegmentationNetwork) -> str:
+def name_of(network: Backbone) -> str:
     """The name under which such a network is made."""
-    if isinstance(network, UNet):
-        return "residual_unet" if network.residual else "unet"
-    return next(name for name, (made, _) in _NETWORKS.items() if made is type(network))
+    return network.name
+
+
+def kind_of(network: Backbone) -> str:
+    """The name of a network whose encoder has the same parts, so that its weights mean the same in this one."""
+    if isinstance(network, ResNet | ResNetUNet):
+        return "resnet50" if network.bottleneck else "resnet_unet"
+    return "vit_b16" if isinstance(network, ViT) else network.name
+
+
+def takers(kind: str) -> str:
+    """The networks of a kind, as they are told to the command line's ``--network``."""
+    return _TAKERS.get(kind, kind)
 
 
 @dataclass(frozen=True)
@@ -88,8 +146,9 @@ class Builder:
     """Makes networks that fit the plan; what a method is given as ``network``.
 
     ``network()`` is one of the plan's architecture; ``network("vnet")`` is another one for the same data,
-    with its own default settings. Keywords change one network: ``network(classes=5)``,
-    ``network(dropout=0.5)``. A plan of which no network can be made is refused here, before any data is read.
+    with its own default settings; ``network.encoder()`` has no decoder, which some architectures never have.
+    Keywords change one network: ``network(classes=5)``, ``network(dropout=0.5)``. A plan of which no network can be
+    made is refused here, before any data is read.
 
     Attributes:
         exclusive: whether each voxel is of one of the classes, or they are regions that may overlap.
@@ -112,15 +171,16 @@ class Builder:
 
     def __post_init__(self) -> None:
         with torch.device("meta"):  # shapes only: no memory, no random numbers
-            self()
+            self.encoder() if self.name in _ENCODERS else self()
 
     def __call__(self, name: str | None = None, **changes: Any) -> SegmentationNetwork:
-        name = name or self.name
-        geometry = ("channels", "classes", "dims", "patch", "pooling", "kernels")
-        plan = {key: getattr(self, key) for key in geometry}
-        settings = self.settings if name == self.name else {}
-        return make(name, **{**plan, **settings, **changes})
+        return make(name or self.name, **self._plan(name, changes))
 
-    def encoder(self, name: str | None = None, **changes: Any) -> SegmentationNetwork:
-        """A network without its decoder, see `SegmentationNetwork.without_decoder`."""
-        return self(name, **changes).without_decoder()
+    def encoder(self, name: str | None = None, **changes: Any) -> Backbone:
+        """A network that encodes and has no decoder, see `make_encoder`."""
+        return make_encoder(name or self.name, **self._plan(name, changes))
+
+    def _plan(self, name: str | None, changes: Mapping[str, Any]) -> dict[str, Any]:
+        geometry = ("channels", "classes", "dims", "patch", "pooling", "kernels")
+        settings = self.settings if name in (None, self.name) else {}
+        return {**{key: getattr(self, key) for key in geometry}, **settings, **changes}

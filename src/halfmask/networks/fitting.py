@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from halfmask.networks.backbone import Backbone
 from halfmask.networks.levels import by
-from halfmask.networks.segmenter import SegmentationNetwork
 
 
 def fitted(name: str, weight: Tensor, network: nn.Module) -> tuple[Tensor, str] | None:
@@ -20,7 +20,7 @@ def fitted(name: str, weight: Tensor, network: nn.Module) -> tuple[Tensor, str] 
         name: of the network's weight, which has another shape.
     """
     own = network.state_dict()[name]
-    if name.startswith("encoder.") and isinstance(network, SegmentationNetwork) and _is_input(own, weight, network):
+    if name.startswith("encoder.") and isinstance(network, Backbone) and _is_input(own, weight, network):
         return of_channels(weight, network.channels), f"from {weight.shape[1]} channels to {network.channels}"
     if name.startswith("encoder.embed.") and own.ndim == weight.ndim == getattr(network, "dims", 0) + 2:
         if own.shape[0] != weight.shape[0]:
@@ -30,9 +30,11 @@ def fitted(name: str, weight: Tensor, network: nn.Module) -> tuple[Tensor, str] 
     if name.endswith(".position_embeddings") and own.shape[::2] == weight.shape[::2]:
         grid = network.get_submodule("encoder").grid
         assert isinstance(grid, tuple)
-        side = round(weight.shape[1] ** (1 / len(grid)))
-        if side ** len(grid) == weight.shape[1]:
-            return of_grid(weight, grid), f"from a grid of {by((side,) * len(grid))} tokens to {by(grid)}"
+        first = own.shape[1] - prod(grid)  # a class token's position
+        side = round(max(weight.shape[1] - first, 0) ** (1 / len(grid)))
+        if side and side ** len(grid) == weight.shape[1] - first:
+            positions = torch.cat([weight[:, :first], of_grid(weight[:, first:], grid)], 1)
+            return positions, f"from a grid of {by((side,) * len(grid))} tokens to {by(grid)}"
     if name.endswith(".relative_position_bias_table") and own.shape[1:] == weight.shape[1:]:
         windows = network.get_submodule(name.rpartition(".")[0]).window_size
         assert isinstance(windows, tuple)
@@ -42,7 +44,7 @@ def fitted(name: str, weight: Tensor, network: nn.Module) -> tuple[Tensor, str] 
     return None
 
 
-def _is_input(own: Tensor, weight: Tensor, network: SegmentationNetwork) -> bool:
+def _is_input(own: Tensor, weight: Tensor, network: Backbone) -> bool:
     """Whether both are kernels that differ in the number of channels alone, and ours sees the image's."""
     kernels = own.ndim == weight.ndim == network.dims + 2
     return kernels and own.shape[1] == network.channels and own[:, 0].shape == weight[:, 0].shape
@@ -72,13 +74,16 @@ def of_token(kernel: Tensor, size: Sequence[int]) -> Tensor:
     return kernel
 
 
-def of_grid(positions: Tensor, grid: Sequence[int]) -> Tensor:
-    """Position embeddings (1, N, features) of a cube of tokens for another grid of them, interpolated.
+def of_grid(positions: Tensor, grid: Sequence[int], there: Sequence[int] | None = None) -> Tensor:
+    """Position embeddings (1, N, features) of a grid of tokens for another one, interpolated.
 
     As is done where a ViT is fine-tuned at another resolution (Dosovitskiy et al., ICLR 2021, arXiv:2010.11929, §3.2).
+
+    Args:
+        there: the grid that they are of; a cube if None.
     """
-    side = round(positions.shape[1] ** (1 / len(grid)))
-    image = positions.transpose(1, 2).unflatten(2, (side,) * len(grid)).float()
+    there = there or (round(positions.shape[1] ** (1 / len(grid))),) * len(grid)
+    image = positions.transpose(1, 2).unflatten(2, tuple(there)).float()
     mode = {2: "bicubic", 3: "trilinear"}[len(grid)]
     return F.interpolate(image, tuple(grid), mode=mode, align_corners=False).flatten(2).transpose(1, 2).to(positions)
 

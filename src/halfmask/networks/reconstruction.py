@@ -8,12 +8,12 @@ from math import prod
 
 from torch import nn
 
+from halfmask.networks.backbone import Backbone
 from halfmask.networks.blocks import CONV, conv_block
 from halfmask.networks.levels import by
-from halfmask.networks.segmenter import SegmentationNetwork
 
 
-def reconstruction(network: SegmentationNetwork, shape: Sequence[int]) -> nn.Sequential:
+def reconstruction(network: Backbone, shape: Sequence[int]) -> nn.Sequential:
     """From the bottleneck's features (B, widths[-1], *shape / strides[-1]) to images (B, C, *shape).
 
     Tang et al., CVPR 2022, arXiv:2111.14791, where it is called that of a variational autoencoder, but nothing is

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import torch
 
 from halfmask.learning.method import Pretrainer
-from halfmask.networks.factory import name_of
-from halfmask.networks.segmenter import SegmentationNetwork
+from halfmask.networks.backbone import Backbone
+from halfmask.networks.factory import name_of, names
 from halfmask.testing.checks import (
     check_losses_pull_and_state_moves,
     check_networks_are_apart,
@@ -20,14 +20,15 @@ from halfmask.testing.given import Make, arranged, begun, small, some_batch
 
 
 def check_keeps(make: Make, dims: int) -> None:
-    """What others may start from goes over into a network that segments, all of it, and has moved in a step."""
+    """What others may start from goes over into a network of its name, whole if there is such, all of it."""
     method = begun(make(small(dims)))
     assert isinstance(method, Pretrainer)
     for name, parts in method.keeps.items():
         network = getattr(method, name)
-        assert isinstance(network, SegmentationNetwork), f"{name} is a {type(network).__name__}"
+        assert isinstance(network, Backbone), f"{name} is a {type(network).__name__}"
         state = {key: value for key, value in network.state_dict().items() if key.partition(".")[0] in parts}
-        fresh = small(dims)(name_of(network)).state_dict()
+        build, kind = small(dims), name_of(network)
+        fresh = (build if kind in names() else build.encoder)(kind).state_dict()
         assert any(key.startswith("encoder.") for key in state), f"{name} keeps no encoder: {parts}"
         shapes = lambda tensors, keys: {key: tuple(tensors[key].shape) for key in keys if key in tensors}
         assert shapes(state, state) == shapes(fresh, state), f"{name} does not go over"

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from halfmask.networks.factory import name_of
+from halfmask.networks.backbone import Backbone
+from halfmask.networks.factory import kind_of, name_of, takers
 from halfmask.networks.fitting import check_numbers, fitted
 from halfmask.networks.keys.source import Weights
-from halfmask.networks.segmenter import SegmentationNetwork
 
 SHOWN = 4
 """How many names of a kind a report gives."""
 
-_FEATURES = {"swin_unet": "embed", "swin_unetr": "feature_size", "unetr": "hidden_size"}
+_FEATURES = {"swin_unet": "embed", "swin_unetr": "feature_size", "unetr": "hidden_size", "vit_b16": "hidden_size"}
 """The setting that the features of an encoder's first kernel come from; "width" where it is not told."""
 _KIND = "is it a network of the same kind?"
 
@@ -66,7 +66,7 @@ class Transfer:
 @torch.no_grad()
 def transfer(
     source: Mapping[str, Tensor],
-    network: SegmentationNetwork,
+    network: Backbone,
     *,
     origin: Mapping[str, str] | None = None,
     unused: Sequence[str] = (),
@@ -111,7 +111,7 @@ def _read(names: Iterable[str]) -> list[str]:
     return [name for name in names if not name.endswith(".num_batches_tracked")]
 
 
-def _check_enough(found: Transfer, source: Mapping[str, Tensor], network: SegmentationNetwork) -> None:
+def _check_enough(found: Transfer, source: Mapping[str, Tensor], network: Backbone) -> None:
     """Of the encoder's kernels: norms and biases fit any network, and a V-Net shares half of the kernels of a U-Net."""
     kernels = {
         name: value
@@ -126,12 +126,12 @@ def _check_enough(found: Transfer, source: Mapping[str, Tensor], network: Segmen
         raise ValueError("; ".join([told, *found.notes, remedy]))
 
 
-def _remedy(network: SegmentationNetwork, kernels: Sequence[tuple[Tensor, Tensor]]) -> str:
+def _remedy(network: Backbone, kernels: Sequence[tuple[Tensor, Tensor]]) -> str:
     """The setting with which the encoder's kernels, there and here, would fit, if it is their width alone."""
     if any(there.ndim != here.ndim or there.shape[2:] != here.shape[2:] for there, here in kernels):
         return _KIND
     there, here = (len(kernel) for kernel in kernels[0])
-    return _KIND if there == here else f"give --set network.{_FEATURES.get(name_of(network), 'width')}={there}"
+    return _KIND if there == here else f"give --set network.{_FEATURES.get(kind_of(network), 'width')}={there}"
 
 
 def _check_dims(source: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
@@ -156,21 +156,21 @@ def transfer_all(sources: Sequence[Weights], method: nn.Module, *, where: str) -
     Raises:
         ValueError: no network is of the weights' kind, or nothing fits.
     """
-    networks = {name: n for name, n in method.named_children() if isinstance(n, SegmentationNetwork)}
-    kinds = {name: name_of(network) for name, network in networks.items()}
+    networks = {name: n for name, n in method.named_children() if isinstance(n, Backbone)}
+    kinds = {name: kind_of(network) for name, network in networks.items()}
     offered = {weights.network: weights for weights in sources}
     if None not in offered and not offered.keys() & set(kinds.values()):
-        titles, names = (" and ".join(each) for each in ([w.title for w in sources], map(str, offered)))
+        titles, takes = " and ".join(w.title for w in sources), " or ".join(takers(str(kind)) for kind in offered)
         raise ValueError(
-            f"{where} holds the weights of {titles}, this run trains a {next(iter(kinds.values()))}; "
-            f"give --network {names.replace(' and ', ' or ')}, or other weights to --init"
+            f"{where} holds the weights of {titles}, this run trains a {name_of(next(iter(networks.values())))}; "
+            f"give --network {takes}, or other weights to --init"
         )
     told: dict[str, str] = {}
     begun: set[str] = set()
     for name, network in networks.items():
         weights = offered.get(kinds[name], offered.get(None))
         if weights is None:
-            told[name] = f"nothing went over, as it is a {kinds[name]}"
+            told[name] = f"nothing went over, as it is a {name_of(network)}"
             continue
         learns = any(p.requires_grad for p in network.parameters())
         whole = kinds[name] not in begun or not learns

@@ -16,6 +16,9 @@ from halfmask.learning.recipe import Recipe
 from halfmask.losses.consistency import cosine_distance
 from halfmask.networks.factory import TRANSFORMERS, Builder
 
+PEERS = {"resnet18": "vit_ti16", "resnet50": "vit_b16", "vit_ti16": "resnet18", "vit_b16": "resnet50"}
+"""The other kind of network of about the same size, without a decoder too."""
+
 
 class CASS(Pretrainer):
     """Singh et al., "Cross-architectural self-supervision", 2022, arXiv:2206.04170; as in S4MI.
@@ -30,7 +33,8 @@ class CASS(Pretrainer):
     by half a cosine too; that stands for its averaging of weights (SWA). Both encoders go over.
 
     Args:
-        peer: the other architecture; None is the Swin U-Net beside a convolutional network, else the U-Net.
+        peer: the other architecture; None is the Swin U-Net beside a convolutional network, else the U-Net; beside a
+            network without a decoder ViT-Ti for ResNet-18 and ViT-B for ResNet-50, and the other way round.
         peer_settings: of that architecture where they differ from its own defaults, e.g. ``embed=48,window=8``.
         features: of the outputs.
     """
@@ -47,7 +51,7 @@ class CASS(Pretrainer):
         features: Count = 128,
     ):
         super().__init__(network)
-        peer = peer or ("unet" if network.name in TRANSFORMERS else "swin_unet")
+        peer = peer or PEERS.get(network.name) or ("unet" if network.name in TRANSFORMERS else "swin_unet")
         self.student, self.peer = network.encoder(), network.encoder(peer, **(peer_settings or {}))
         if (peer in TRANSFORMERS) == (network.name in TRANSFORMERS):
             raise ValueError(

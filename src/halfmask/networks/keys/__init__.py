@@ -8,13 +8,13 @@ from typing import Any
 
 from torch import Tensor
 
-from halfmask.networks.keys import nnunet
+from halfmask.networks.keys import nnunet, vit
 from halfmask.networks.keys.microsoft_swin import SWIN
 from halfmask.networks.keys.monai_swin import PRETRAINED, SWIN_UNETR
 from halfmask.networks.keys.source import Weights
-from halfmask.networks.keys.torchvision_resnet import RESNET, check_blocks
+from halfmask.networks.keys.torchvision_resnet import BOTTLENECK, RESNET
 
-SOURCES = (nnunet.PLAIN, nnunet.RESIDUAL, SWIN_UNETR, PRETRAINED, SWIN, RESNET)
+SOURCES = (nnunet.PLAIN, nnunet.RESIDUAL, SWIN_UNETR, PRETRAINED, SWIN, BOTTLENECK, RESNET, vit.TORCHVISION, vit.TIMM)
 
 _PLACES = ("network_weights", "state_dict", "model", "teacher")
 """Where nnU-Net and nnssl, MONAI and Lightning, Microsoft and torchvision, and DINO keep a network's weights."""
@@ -52,7 +52,7 @@ def _recognized(state: Mapping[str, Tensor], plan: Mapping[str, Any] | None) -> 
     if plan is not None:
         root = _bare(plan.get("key_to_encoder") or "encoder.stages").removesuffix("stages")
         return nnunet.NNSSL.weights(nnunet.pretrained(state, plan, root))
-    check_blocks(state)
+    vit.check_parts(state)
     if source := next((s for s in SOURCES if s.knows(state)), None):
         return source.weights(state)
     _check_single(state)

@@ -18,7 +18,7 @@ class Weights:
 
     Attributes:
         title: what network they are of, to be read after "the weights of".
-        network: the factory's name of the network that takes them; None if nothing but the names is known.
+        network: the kind of the networks that take them, see `factory.kind_of`; None if nothing but the names is known.
         state: tensors by our names.
         origin: names there by ours; what is not told has the same.
         unused: names there of what has no place in any network here.

@@ -1,10 +1,8 @@
-"""Names of weights in torchvision's ResNets, which are MONAI's too: those of our encoder, see `ResNetUNet`."""
+"""Names of weights in torchvision's ResNets, which are MONAI's too: those of our encoder, see `ResNet`."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-
-from torch import Tensor
+from collections.abc import Collection
 
 from halfmask.networks.keys.source import Naming, Source, replaced
 
@@ -13,13 +11,6 @@ def _naming(names: Collection[str]) -> Naming:
     return lambda name: replaced(name, {r"(conv1|bn1|layer[1-4])\.": r"encoder.\1."})
 
 
+BOTTLENECK = Source("a ResNet of bottlenecks", "resnet50", r"layer1\.0\.conv3\.weight", _naming)
 RESNET = Source("a ResNet", "resnet_unet", r"layer1\.0\.conv1\.weight", _naming)
-
-
-def check_blocks(state: Mapping[str, Tensor]) -> None:
-    """Raise ValueError for a ResNet of other blocks: some of its weights would fit by chance."""
-    if "layer1.0.conv3.weight" in state:
-        raise ValueError(
-            "a ResNet of 50 layers or more, whose blocks no network here has; take those of ResNet-34, "
-            "or of ResNet-18 with --set network.blocks=2,2,2,2"
-        )
+"""Of basic blocks; of bottlenecks they would be taken for such, and some of their weights fit by chance."""
