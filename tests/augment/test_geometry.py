@@ -265,3 +265,22 @@ def test_wrong_shapes_and_folding_are_refused():
         Geometry.draw(x, elastic=5.0)
     with pytest.raises(ValueError, match="drawn for 2 images"):
         Geometry.draw(x).image(x[:, :, 1:])
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_means_of_voxels_move_as_the_voxels_do(shape):
+    """Exactly where whole means are only mirrored; else for images without detail finer than a few of them."""
+    stride = {2: (2, 4), 3: (4, 2, 1)}[len(shape)]
+    pooled = lambda x: F.interpolate(x, [n // s for n, s in zip(x.shape[2:], stride, strict=True)], mode="area")
+    x = torch.randn(8, 2, *shape)
+    flips = Geometry.draw(x, flips=[True] * len(shape))
+    torch.testing.assert_close(flips.coarser(stride).image(pooled(x)), pooled(flips.image(x)))
+    x = 3 * spline(torch.randn(8, 1, *[4] * len(shape)), shape)
+    geometry = Geometry.draw(x, rotation=0.3, scale=(1.2, 1.6), jitter=1)
+    coarse = geometry.coarser(stride)
+    inside = coarse.inside()
+    assert inside.float().mean() > 0.5
+    apart = (coarse.image(pooled(x)) - pooled(geometry.image(x)))[inside]
+    assert apart.square().mean().sqrt() < 0.1 * x.std()
+    with pytest.raises(ValueError, match="goes by"):
+        geometry.coarser([7] * len(shape))

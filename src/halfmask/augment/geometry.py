@@ -176,6 +176,23 @@ class Geometry:
         # There the weights of the interpolation sum to 1; less a thousandth of a voxel for rounding.
         return self.image(torch.ones(len(self.matrix), 1, *self.source, device=self.device)) > 0.999
 
+    def coarser(self, stride: Sequence[int]) -> Geometry:
+        """The same transform for maps whose voxels are means of ``stride`` of the image's, as features are.
+
+        Raises:
+            ValueError: the shapes are not multiples of the stride, or the transform is elastic.
+        """
+        sides = [n % s for shape in (self.source, self.shape) for n, s in zip(shape, stride, strict=True)]
+        if any(sides) or self.displacement is not None:
+            raise ValueError(f"no elastic transform, and none from {self.source} to {self.shape}, goes by {stride}")
+        unit = torch.tensor(stride, dtype=torch.float64)
+        middle = (unit - 1) / 2  # of the first coarse voxel, in the image's
+        matrix = self.matrix * unit / unit[:, None]
+        offset = (self.matrix @ middle + self.offset - middle) / unit
+        whole = (matrix.abs() == torch.eye(len(stride))).flatten(1).all(1) & (offset == offset.round()).all(1)
+        shrunk = [tuple(n // s for n, s in zip(shape, stride, strict=True)) for shape in (self.source, self.shape)]
+        return Geometry(shrunk[0], shrunk[1], matrix, offset, whole, None, self.device)
+
     def inverse(self, iterations: int = 10) -> Geometry:
         """The transform back from `shape` to `source`; applied after this one it interpolates once more.
 

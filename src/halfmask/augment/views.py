@@ -84,7 +84,7 @@ class Augmentation:
             p_scale=0.2 * self.enabled,
             p_elastic=0.2 * self.enabled,
         )
-        label = None if images.label is None else geometry.label(images.label)
+        label = images.label if images.label_map is None else geometry.label(images.label_map)
         place = None if images.place is None else geometry.place(images.place)
         return images.with_(image=geometry.image(images.image), label=label, place=place)
 

@@ -18,7 +18,8 @@ class Images:
 
     Attributes:
         image: (B, C, *spatial), float32, normalized.
-        label: (B, *spatial), int64 class numbers 0…K−1 or `IGNORE`; None where nothing is known.
+        label: (B, *spatial), int64 class numbers 0…K−1 or `IGNORE`; None where nothing is known. Where whole images are
+            told apart (B,), or (B, K) of 0, 1 and `IGNORE` where one may be of several classes.
         case: (B,), int64, on the CPU: the number of the case that each image was cut from.
         place: (B, 3, D + 1), float64, on the CPU: voxel o of an image lies at ``place @ (*o, 1)`` in its case as it is
             stored, but for an elastic deformation; None where nobody says.
@@ -28,6 +29,11 @@ class Images:
     label: Tensor | None
     case: Tensor
     place: Tensor | None = None
+
+    @property
+    def label_map(self) -> Tensor | None:
+        """The labels if they lie where the images do, and move with them; not those of whole images."""
+        return self.label if self.label is not None and self.label.ndim > 2 else None
 
     def __len__(self) -> int:
         return len(self.image)

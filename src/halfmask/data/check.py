@@ -38,6 +38,7 @@ def faults_of(index: Index, findings: dict[str, Finding]) -> list[Fault]:
     for finding in findings.values():
         faults += finding.faults
     faults += _misnamed(index)
+    faults += _strange_classes(index)
     faults += _noted(index, findings)
     faults += _mixed(index, findings)
     faults += _unequal_channels(index, findings)
@@ -57,6 +58,36 @@ def _misnamed(index: Index) -> Iterator[Fault]:
             yield error(f"region {name!r} holds the ignore value {index.ignore}", "take it out of the region")
     for name in {*index.labels, *index.regions} & {"mean"}:
         yield error(f"a label or region is called {name!r}, as the row over all of them is", "rename it")
+
+
+def _strange_classes(index: Index) -> Iterator[Fault]:
+    """Classes of whole images that cannot be learned, or not be told apart in the tables of predictions."""
+    error = lambda what, remedy: Fault("error", "", str(index.root), what, remedy)
+    if twice := sorted({name for name in index.columns if index.columns.count(name) > 1}):
+        yield error(f"--classes names {', '.join(twice)} twice", "name each column once")
+    warning = lambda case, what, remedy: Fault("warning", case, str(index.root), what, remedy)
+    spelled = defaultdict(list)
+    for name in index.classes:
+        spelled[name.casefold()].append(name)
+    for names in spelled.values():
+        if len(names) > 1:
+            yield warning(
+                "", f"the classes {', '.join(names)} differ in case alone", "spell them alike if they are one"
+            )
+    for case in index.cases:
+        if case.mask is not None and not case.mask.is_file():
+            yield warning(case.name, f"its mask {case.mask} is not there", "saliency is not measured against it")
+    for name in {*index.classes} & {"mean"}:
+        yield error(f"a class is called {name!r}, as the row over all of them is", "rename it")
+    if len(index.columns) == 1:
+        known = sorted({index.classes[case.target[0]] for case in index.cases if case.target is not None})
+        if len(known) < 2:
+            what = f"column {index.columns[0]!r} holds {known[0] if known else 'nothing'}, two classes are needed"
+            yield error(what, "name another column by --classes")
+        return
+    for name in index.columns:
+        if ";" in name or name.startswith("?"):
+            yield error(f"the class {name!r} has ';' or begins with '?', which part classes in tables", "rename it")
 
 
 def _noted(index: Index, findings: dict[str, Finding]) -> Iterator[Fault]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -17,6 +17,8 @@ VALIDATED = ("val", "validation")
 
 Members = Mapping[str, Sequence[str]]
 """Group to its labeled cases outside the data set's own test part."""
+Shown = tuple[tuple[int, ...], ...]
+"""All that the cases of a group show, each once."""
 
 
 def draw_splits(
@@ -30,6 +32,8 @@ def draw_splits(
     Where the data set has an order (`Index.ordered`), every draw of labels is that order, as the public benchmarks
     have it. Nothing may then be taken from its beginning: without a validation part there is one empty fold, and
     the last step counts; what has to be drawn all the same comes from the end.
+
+    Where whole images have classes, every part holds them in proportion, and so does every budget.
 
     Args:
         folds: 5 unless given; as many as there are groups if they are fewer. A single one holds out nothing.
@@ -46,13 +50,15 @@ def draw_splits(
             "the column domain of a CSV table, or leave --stratify out"
         )
     groups = {c.name: c.group for c in index.cases if c.group is not None}
+    shown = _shown(index)
+    shuffled = lambda some: in_proportion([str(g) for g in rng.permutation(some)], shown)
     members = _members(index, groups)
     tested = [c.name for c in index.cases if c.split == "test"]
     drawn: list[str] = []
-    if not any(index[name].label for name in tested) and test > 0:
+    if not any(index[name].labeled for name in tested) and test > 0:
         own = [g for g, names in members.items() if any(index[n].split in VALIDATED for n in names)]
         free = [g for g in (members if index.ordered else sorted(members)) if g not in own]
-        queue = free[::-1] if index.ordered else [str(g) for g in rng.permutation(free)]
+        queue = free[::-1] if index.ordered else shuffled(free)
         drawn = _take(by_turns(queue, domains) if stratify else queue, members, test)
         tested += [n for n in _cases_of(index, groups, drawn) if n not in tested]
     rest = [g for g in (members if index.ordered else sorted(members)) if g not in drawn]
@@ -69,10 +75,10 @@ def draw_splits(
     elif index.ordered:
         parts = [[n for g in part for n in members[g]] for part in _runs_from_the_end(rest, count)]
     else:
-        dealt = _dealt([str(g) for g in rng.permutation(rest)], count, domains if stratify else {})
+        dealt = _dealt(shuffled(rest), count, domains if stratify else {}, shown)
         parts = [[n for g in sorted(part) for n in members[g]] for part in dealt]
     by = {"test": test, "seed": seed, "folds": count, "stratify": stratify, **(LISTED if index.ordered else {})}
-    orders = _orders(rest, members, seed, listed=index.ordered)
+    orders = _orders(rest, members, shown, seed, listed=index.ordered)
     return Splits(tuple(tested), tuple(map(tuple, parts)), orders, groups, by)
 
 
@@ -85,6 +91,34 @@ def by_turns(queue: Sequence[str], domains: Mapping[str, str]) -> list[str]:
         turns[group] = seen[domain]
         seen[domain] += 1
     return sorted(queue, key=turns.__getitem__)
+
+
+def in_proportion(queue: Sequence[str], shown: Mapping[str, Shown]) -> list[str]:
+    """The groups of a queue, reordered so that its beginnings hold what is ``shown`` in proportion; those that show the
+    same keep their order.
+
+    The n of a kind lie 1 / n apart, and begin where the mean of their places in the queue says: a single one keeps its
+    place, so that what nothing else shows does not gather in the middle.
+    """
+    places: dict[Shown | None, list[float]] = defaultdict(list)
+    for number, group in enumerate(queue):
+        places[shown.get(group)].append((number + 0.5) / len(queue))
+    begins = {kind: sum(found) / len(found) for kind, found in places.items()}
+    seen: Counter = Counter()
+    place = {}
+    for group in queue:
+        kind = shown.get(group)
+        place[group] = (seen[kind] + begins[kind]) / len(places[kind])
+        seen[kind] += 1
+    return sorted(queue, key=place.__getitem__)
+
+
+def _shown(index: Index) -> dict[str, Shown]:
+    found = defaultdict(set)
+    for case in index.cases:
+        if case.target is not None:
+            found[case.group or case.name].add(case.target)
+    return {group: tuple(sorted(targets)) for group, targets in found.items()}
 
 
 def _domains(index: Index) -> dict[str, str]:
@@ -100,7 +134,7 @@ def _members(index: Index, groups: Mapping[str, str]) -> dict[str, list[str]]:
     """In the order of the data set."""
     members = defaultdict(list)
     for case in index.cases:
-        if case.label is not None and case.split != "test":
+        if case.labeled and case.split != "test":
             members[groups.get(case.name, case.name)].append(case.name)
     return members
 
@@ -124,9 +158,9 @@ def _take(queue: Sequence[str], members: Members, share: float) -> list[str]:
     return taken
 
 
-def _dealt(queue: Sequence[str], count: int, domains: Mapping[str, str]) -> list[list[str]]:
-    """Folds of equally many groups, of each domain too: they are dealt out domain by domain."""
-    queue = sorted(queue, key=lambda group: domains.get(group, ""))
+def _dealt(queue: Sequence[str], count: int, domains: Mapping[str, str], shown: Mapping[str, Shown]) -> list[list[str]]:
+    """Folds of equally many groups, of each domain and of what is ``shown`` too: they are dealt out kind by kind."""
+    queue = sorted(queue, key=lambda group: (domains.get(group, ""), shown.get(group, ())))
     return [list(queue[i::count]) for i in range(min(count, len(queue)))]
 
 
@@ -137,9 +171,11 @@ def _runs_from_the_end(groups: Sequence[str], count: int) -> list[list[str]]:
     return [list(groups[a:b]) for a, b in itertools.pairwise(edges)][::-1]
 
 
-def _orders(rest: Sequence[str], members: Members, seed: int, *, listed: bool) -> tuple[tuple[str, ...], ...]:
+def _orders(
+    rest: Sequence[str], members: Members, shown: Mapping[str, Shown], seed: int, *, listed: bool
+) -> tuple[tuple[str, ...], ...]:
     """For each draw the cases group by group; one order for all draws if it is the data set's own."""
     if listed:
         return (tuple(n for g in rest for n in members[g]),)
-    shuffled = (np.random.default_rng((seed, draw)).permutation(rest) for draw in range(DRAWS))
-    return tuple(tuple(n for g in order for n in members[g]) for order in shuffled)
+    permuted = ([str(g) for g in np.random.default_rng((seed, draw)).permutation(rest)] for draw in range(DRAWS))
+    return tuple(tuple(n for g in in_proportion(order, shown) for n in members[g]) for order in permuted)

@@ -85,6 +85,8 @@ def _memory() -> int:
 class Crops:
     """Crops as stored: (B, C, *crop) int16, labels (B, *crop) uint8 or None, and (B, C) to normalize by.
 
+    Labels of whole images are as those of `Images`.
+
     ``start`` (B, 3) is the first voxel of each in its case.
     """
 
@@ -178,7 +180,7 @@ class Loader:
         assert images.place is not None
         return images.with_(
             image=images.image.squeeze(2),
-            label=None if images.label is None else images.label.squeeze(1),
+            label=images.label if images.label_map is None else images.label_map.squeeze(1),
             place=images.place[..., 1:],
         )
 
@@ -190,7 +192,8 @@ class Loader:
         pin = self.device.type == "cuda" and where.type == "cpu"
         empty = lambda *shape, dtype: torch.empty(shape, dtype=dtype, device=where, pin_memory=pin)
         image = empty(len(places), len(cases[0].channels), *stream.crop, dtype=torch.int16)
-        label = empty(len(places), *stream.crop, dtype=torch.uint8) if volumes.labels else None
+        whole = [case.target for case in cases] if volumes.labels and cases[0].target is not None else None
+        label = empty(len(places), *stream.crop, dtype=torch.uint8) if volumes.labels and whole is None else None
         for slot, (place, case) in enumerate(zip(places, cases, strict=True)):
             voxels, classes = volumes[place.case]
             inner, outer = _overlap(place.start, stream.crop, case.shape)
@@ -207,6 +210,9 @@ class Loader:
                 self._forget(stream, place.case, place.start, label[slot])
         numbers, starts = torch.tensor([p.case for p in places]), torch.tensor([p.start for p in places])
         rows = lambda name: torch.from_numpy(np.stack([getattr(c, name) for c in cases]))
+        if whole is not None:
+            label = torch.tensor(whole, dtype=torch.uint8)
+            label = label[:, 0] if label.shape[1] == 1 else label
         return Crops(image, label, rows("slope"), rows("shift"), numbers, starts)
 
     @staticmethod

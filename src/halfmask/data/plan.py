@@ -19,17 +19,22 @@ class Plan(BaseModel):
     """What `prepare` decided and `train` and `predict` obey; the fields are the keys of plan.yaml.
 
     Attributes:
+        task: "segmentation", or "classification" of whole images, which are brought to the patch's size.
         channels: their names, in order.
-        labels: class name to the value in the label files; the class number is the place in this list.
+        labels: class name to the value in the label files; the class number is the place in this list. Of whole
+            images the values are those places.
+        columns: of the data set's table that whole images' classes come from.
         regions: unions of classes to report on, by name, as lists of class names; they may overlap.
-        outputs: what networks are trained to say: "classes", of which each voxel has one, or "regions", each by
-            itself. Masks hold classes and figures are of the regions either way.
+        outputs: what networks are trained to say: "classes", of which each voxel (or image) has one, or "regions",
+            each by itself. Masks hold classes and figures are of the regions either way. "labels" are classes of whole
+            images of which one may have several, each by itself.
         ignore_value: the value in the label files of voxels that nobody annotated.
         dims: 2 (slices along the first axis) or 3.
         orientation: where the axes of prepared images run to, e.g. SPL; None for pictures.
         spacing: of prepared images along those axes, mm; None keeps each image's own.
-        normalization: for each channel "zscore" (by the image's own foreground) or "ct" (clipped and
-            scaled by ``intensities``).
+        normalization: for each channel "zscore" (by the image's own foreground), "ct" (clipped and scaled by
+            ``intensities``), "cohort" (scaled by them, not clipped: colors keep what they are), or "share" (of the sum
+            of all channels, then as "zscore").
         intensities: for each channel low and high clip, mean and sd over the foreground of all images.
         patch: what one training step sees, in voxels; two numbers in 2D.
         labeled, unlabeled: images of each kind in a batch.
@@ -42,15 +47,17 @@ class Plan(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    task: Literal["segmentation", "classification"] = "segmentation"
     channels: list[str]
     labels: dict[str, int]
+    columns: list[str] = []
     regions: dict[str, list[str]] = {}
-    outputs: Literal["classes", "regions"] = "classes"
+    outputs: Literal["classes", "regions", "labels"] = "classes"
     ignore_value: int | None = None
     dims: Literal[2, 3]
     orientation: str | None
     spacing: tuple[float | None, float | None, float | None]
-    normalization: list[Literal["zscore", "ct"]]
+    normalization: list[Literal["zscore", "ct", "cohort", "share"]]
     intensities: list[tuple[float, float, float, float]] | None = None
     patch: tuple[int, ...]
     labeled: int
@@ -69,19 +76,24 @@ class Plan(BaseModel):
         return len(self.labels)
 
     @property
+    def classifies(self) -> bool:
+        """Whether whole images are told apart, not voxels."""
+        return self.task == "classification"
+
+    @property
     def axis_spacing(self) -> tuple[float, ...]:
         """Of a patch's axes, mm; 1 where images keep their own."""
         return tuple(1.0 if mm is None else mm for mm in self.spacing[3 - self.dims :])
 
     @property
     def exclusive(self) -> bool:
-        """Whether each voxel is one output's alone."""
+        """Whether each voxel, or image, is one output's alone."""
         return self.outputs == "classes"
 
     @property
     def output_names(self) -> list[str]:
         """Of the maps that networks put out, in order."""
-        return list(self.labels if self.exclusive else self.regions)
+        return list(self.regions if self.outputs == "regions" else self.labels)
 
     @property
     def members(self) -> np.ndarray:
@@ -98,7 +110,8 @@ class Plan(BaseModel):
 
     def preparation_key(self) -> str:
         """A digest of what the prepared cases depend on: another key, and they are made anew."""
-        parts = ("labels", "ignore_value", "dims", "orientation", "spacing", "normalization", "intensities")
+        parts = ["labels", "ignore_value", "dims", "orientation", "spacing", "normalization", "intensities"]
+        parts += ["task", "columns", "patch"] if self.classifies else []
         return hashlib.blake2b(
             json.dumps(self.model_dump(mode="json", include=set(parts)), sort_keys=True).encode(), digest_size=8
         ).hexdigest()
@@ -115,6 +128,11 @@ class Plan(BaseModel):
     @model_validator(mode="after")
     def _fits_together(self) -> Plan:
         faults = []
+        wanted = "labels" if len(self.columns) > 1 else "classes"
+        if self.classifies != bool(self.columns) or (self.outputs != wanted and "labels" in (wanted, self.outputs)):
+            faults.append(f"task: {self.task} does not go with outputs {self.outputs} and columns {self.columns}")
+        if self.classifies and self.regions:
+            faults.append(f"regions: whole images have none, got {', '.join(self.regions)}")
         if len(set(self.labels.values())) < len(self.labels):
             faults.append(f"labels: two classes have one value: {self.labels}")
         if 0 in self.labels.values() and next(iter(self.labels.values()), 0) != 0:
@@ -143,8 +161,9 @@ class Plan(BaseModel):
             faults.append(f"{len(self.kernels)} kernels for {len(self.pooling)} poolings; one more is needed")
         if len(self.normalization) != len(self.channels):
             faults.append(f"{len(self.normalization)} normalizations for {len(self.channels)} channels")
-        if "ct" in self.normalization and len(self.intensities or ()) != len(self.channels):
-            faults.append("normalization 'ct' needs intensities, one row a channel")
+        faults += [f"normalization {kind!r} needs intensities, one row a channel"
+                   for kind in ("ct", "cohort")
+                   if kind in self.normalization and len(self.intensities or ()) != len(self.channels)]  # fmt: skip
         if self.labeled < 1 or self.unlabeled < 0:
             faults.append(f"a batch of {self.labeled} labeled and {self.unlabeled} unlabeled images is none")
         if faults:

@@ -6,15 +6,16 @@ reason for each choice written into the plan, and with flips forbidden where cla
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
+from halfmask.data.appearance import flips, intensities, normalization
 from halfmask.data.fingerprint import Fingerprint
 from halfmask.data.index import Index
 from halfmask.data.plan import Plan, plan_of
+from halfmask.data.plan_whole import plan_whole
 from halfmask.data.topology import fit, memory, topology
 from halfmask.data.volume import COARSE
 
@@ -28,11 +29,6 @@ THICK, THIN = 4.0, 16
 """Slices so many times as thick as the pixels are wide, and fewer than this of them, are taken one by one too.
 
 On ACDC with 3 labeled patients, in equal time, that was better in validation (docs/results.md)."""
-SIDES = {
-    "RL": ("left", "right", "l", "r", "lh", "rh"),
-    "AP": ("anterior", "posterior", "ventral", "dorsal", "front", "back"),
-    "SI": ("superior", "inferior", "upper", "lower", "cranial", "caudal", "top", "bottom"),
-}
 
 
 def make_plan(
@@ -62,7 +58,7 @@ def make_plan(
     fields = fields or {}
     if len({f.axes is None for f in fingerprints}) > 1:
         raise ValueError("the data set mixes pictures and scans; index them apart")
-    labels = _labels(index, fingerprints, why)
+    labels = {name: k for k, name in enumerate(index.classes)} or _labels(index, fingerprints, why)
     every, fingerprints = len(fingerprints), [f for f in fingerprints if f.intensities is not None]
     if len(fingerprints) < every:
         why.append(f"planned on {len(fingerprints)} of {every} cases, evenly over all; label values are those of all")
@@ -70,8 +66,14 @@ def make_plan(
     channels = list(index.channels) or [f"channel {c}" for c in range(len(fingerprints[0].intensities or ()))]
     if dims == 3 and fingerprints[0].axes is None:
         raise ValueError("pictures cannot be planned in 3D; leave --dims to the plan")
+    if index.classes and dims == 2 and fingerprints[0].axes is not None:
+        raise ValueError("whole scans are classified in 3D; leave --dims to the plan")
+    if index.classes and spacing is not None:
+        raise ValueError("whole images are brought to the patch's size, so they have no --spacing; give --set patch=…")
     asked = spacing
     orientation, spacing, shape = _geometry(fingerprints, asked, why)
+    if index.classes:
+        return plan_whole(index, fingerprints, labels, channels, orientation, shape, spacing, fields)
     dims = dims or _dims(fingerprints, spacing, shape, why)
     if dims == 2 and asked is not None and len(asked) == 3:
         raise ValueError(f"slices of a 2D plan keep their own spacing; give --spacing {asked[1]:g},{asked[2]:g}")
@@ -83,7 +85,7 @@ def make_plan(
     half = max(n for n in range(least, most + 1) if n == least or memory(patch, pooling, 2 * n) <= memory_gib)
     why.append(f"patch and batch: the largest that train in about {memory_gib:g} GiB, the patch first")
     why += [f"{name}: asked for" for name in fields]
-    ct = [channel.lower() in ("ct", "hu") for channel in channels]
+    kinds = normalization(channels, fields, "zscore")
     content: dict[str, Any] = dict(
         channels=channels,
         labels=labels,
@@ -93,14 +95,14 @@ def make_plan(
         dims=dims,
         orientation=orientation,
         spacing=spacing if dims == 3 else (None, *spacing[1:]),
-        normalization=["ct" if c else "zscore" for c in ct],
-        intensities=_intensities(fingerprints) if any(ct) else None,
+        normalization=kinds,
+        intensities=intensities(fingerprints) if {"ct", "cohort"} & {*kinds} else None,
         patch=patch,
         labeled=half,
         unlabeled=half,
         pooling=pooling,
         kernels=kernels,
-        flips=_flips([*labels, *regions], orientation, why)[3 - dims :],
+        flips=flips([*labels, *regions], orientation, why)[3 - dims :],
         memory_gib=memory_gib,
         why=why,
     )
@@ -216,27 +218,3 @@ def _dims(
         return 2
     why.append(f"3D: {told}")
     return 3
-
-
-def _flips(names: Sequence[str], orientation: str | None, why: list[str]) -> tuple[bool, ...]:
-    """Mirroring turns left into right: no flip along an axis whose ends the class names tell apart."""
-    parts = {name: {w.lower() for w in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)} for name in names}
-    allowed = []
-    for axis in orientation or " SL":  # a picture's rows run downwards, its columns to the side
-        words = next((w for pair, w in SIDES.items() if axis in pair), ())
-        told = [name for name in dict.fromkeys(names) if parts[name].intersection(words)]
-        if told:
-            why.append(f"flips: not along {axis}, because classes are told apart by it: {', '.join(told)}")
-        allowed.append(not told)
-    return tuple(allowed)
-
-
-def _intensities(fingerprints: Sequence[Fingerprint]) -> list[tuple[float, float, float, float]]:
-    """Over the foreground of all images; nnU-Net's are over the labels, which a small budget may not know."""
-    result = []
-    for channel in zip(*(f.intensities or () for f in fingerprints), strict=True):
-        voxels = np.concatenate(channel)
-        low, high = np.percentile(voxels, (0.5, 99.5))
-        clipped = voxels.clip(low, high)
-        result.append((float(low), float(high), float(clipped.mean()), float(max(clipped.std(), 1e-8))))
-    return result

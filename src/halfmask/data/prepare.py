@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from halfmask.data.atomic import write_text
+from halfmask.data.batch import IGNORE
 from halfmask.data.check import examine, faults_of
 from halfmask.data.draw import FOLDS, draw_splits
 from halfmask.data.fingerprint import Fingerprint
@@ -61,12 +62,17 @@ def prepare(
     Raises:
         ValueError: with all faults of the data set, or of an edited plan or splits.
     """
+    not_whole = {"--memory": memory_gib, "--ignore-value": ignore_value}
+    if index.classes and (given := [option for option, value in not_whole.items() if value is not None]):
+        raise ValueError(f"of whole images nothing depends on {' and '.join(given)}; leave it out, see --set patch=…")
     if ignore_value is not None:
         index = replace(index, ignore=ignore_value)
     plan_file, splits_file, fingerprint_file = (out / f for f in ("plan.yaml", "splits.yaml", "fingerprint.json"))
     others = [p for p in out.glob("*") if not p.name.startswith(".partial-")]
     if others and not any(f.exists() for f in (plan_file, splits_file, fingerprint_file)):
         raise ValueError(f"{out} is not empty and no store; choose another folder")
+    if plan_file.exists():
+        _same_task(index, plan_file)
     sources = _sources(index, executor)
     fingerprints = _remembered(fingerprint_file, sources) or _measured(index, index.cases, executor)
     if splits_file.exists():
@@ -113,8 +119,14 @@ class CaseWriter:
             prepared = preprocess(image, label, grid, self.plan)
         except ValueError as e:
             raise ValueError(str(e) if case.name in str(e) else f"case {case.name!r}: {e}") from e
-        write_case(case_folder(self.out, case.name), prepared, self.key(case))
+        write_case(case_folder(self.out, case.name), prepared, self.key(case), self.target(case))
         return prepared.cut
+
+    def target(self, case: Case) -> tuple[int, ...] | None:
+        """What a whole image shows; of an unlabeled one nobody knows anything."""
+        if not self.plan.classifies:
+            return None
+        return case.target or (IGNORE,) * (1 if self.plan.exclusive else self.plan.classes)
 
     def is_done(self, case: Case) -> bool:
         """Whether the case is stored soundly, from the same files and plan."""
@@ -129,7 +141,8 @@ def _sources(index: Index, executor: Executor | None) -> dict[str, str]:
     files = [p for c in index.cases for p in (*c.images, *([c.label] if c.label else []))]
     if any(f.severity == "error" for f in index.faults) or not all(p.is_file() for p in files):
         _measured(index, index.cases, executor)  # which tells all other faults too
-    described = hashlib.blake2b(repr((index.channels, index.labels, index.ignore)).encode(), digest_size=4).hexdigest()
+    told = (index.channels, index.labels, index.ignore, *((index.classes,) if index.classes else ()))
+    described = hashlib.blake2b(repr(told).encode(), digest_size=4).hexdigest()
     return {case.name: f"{source_key(case)}-{described}" for case in index.cases}
 
 
@@ -178,7 +191,7 @@ def _read_splits(index: Index, file: Path, asked: dict[str, Any]) -> Splits:
     unasked = {"folds": FOLDS, "stratify": False} if splits.drawn else {}  # as files were drawn that do not tell them
     _agrees(file, unasked | splits.drawn, asked)
     listed = {name for part in (splits.test, *splits.folds, *splits.orders) for name in part}
-    if new := [c.name for c in index.cases if c.label is not None and c.name not in listed]:
+    if new := [c.name for c in index.cases if c.labeled and c.name not in listed]:
         some = ", ".join(new[:3])
         say(f"warning: {file} lists {len(new)} labeled cases nowhere ({some}, …), so they count as unlabeled; "
             "list them, or remove the file to draw new splits")  # fmt: skip
@@ -200,6 +213,15 @@ def _read_plan(index: Index, file: Path, asked: dict[str, Any], fields: Mapping[
     if plan.regions != (regions := regions_by_name(index, plan.labels)):
         say(f"warning: the regions in {file} are not the data set's, {regions}; edit the plan or remove it")
     return plan
+
+
+def _same_task(index: Index, file: Path) -> None:
+    """Raise ValueError unless the plan of the file tells the same classes of whole images, or segments as is asked."""
+    plan = read_plan(file)
+    if plan.columns != list(index.columns) or (index.classes and list(plan.labels) != list(index.classes)):
+        there = f"{plan.task} of {', '.join(plan.labels)}"
+        remedy = "give the --classes that it was prepared with, or another --out"
+        raise ValueError(f"{file} exists and is a plan for {there}, not for what was asked for; {remedy}")
 
 
 def _agrees(file: Path, told: dict[str, Any], asked: dict[str, Any]) -> None:

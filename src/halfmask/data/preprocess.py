@@ -16,6 +16,7 @@ from halfmask.data.index import Case, Fault
 from halfmask.data.plan import Plan
 from halfmask.data.regions import class_scores, largest
 from halfmask.data.volume import Grid, coarse_axis, resample, resample_label
+from halfmask.data.whole import fitted_shape, shrunk
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,10 @@ class Frame:
         """Bring one map (*shape) into the native image by linear resampling, ``fill`` outside the box."""
         return self.place(resample(prepared, self.kept, order=1, coarse=self.coarse), fill=fill)
 
-    def restore_classes(self, probability: np.ndarray, members: np.ndarray | None = None) -> np.ndarray:
-        """Class numbers in the native image from probabilities; background outside the box.
+    def restore_classes(
+        self, probability: np.ndarray, members: np.ndarray | None = None, *, fill: int = 0
+    ) -> np.ndarray:
+        """Class numbers in the native image from probabilities; ``fill``, the background, outside the box.
 
         Each class is brought back by itself and the largest is taken, so memory does not grow with K.
 
@@ -61,7 +64,7 @@ class Frame:
             members: (K, R), which class lies in which region; None if the probabilities are of classes.
         """
         back = (resample(p, self.kept, order=1, coarse=self.coarse) for p in probability)
-        return self.place(largest(back if members is None else class_scores(list(back), members)), fill=0)
+        return self.place(largest(back if members is None else class_scores(list(back), members)), fill=fill)
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,7 @@ def _read(case: Case, path: Path, *, label: bool = False) -> tuple[np.ndarray, G
 
 
 def preprocess(image: np.ndarray, label: np.ndarray | None, grid: Grid, plan: Plan) -> Prepared:
-    """Orient, crop to the foreground and resample to the plan's spacing.
+    """Orient, crop to the foreground and resample to the plan's spacing; or, to classify it whole, into the patch.
 
     Args:
         image: (C, *spatial) as in the files; label: (*spatial) with the files' values, or None.
@@ -140,8 +143,13 @@ def preprocess(image: np.ndarray, label: np.ndarray | None, grid: Grid, plan: Pl
         label = grid.orient(class_numbers(label, plan), plan.orientation)
         cut = int(_marked(label).sum() - _marked(crop(label, box)).sum())
     image, mask = crop(image, box), crop(mask, box)
-    target = tuple(own if wanted is None else wanted for own, wanted in zip(spacing, plan.spacing, strict=True))
-    shape = tuple(max(1, round(n * own / wanted)) for n, own, wanted in zip(mask.shape, spacing, target, strict=True))
+    if plan.classifies:
+        shape = fitted_shape(mask.shape, spacing, plan.patch)
+        image, mask = shrunk(image, shape), shrunk(mask, shape) > 0.5
+        target: tuple[float, ...] = spacing
+    else:
+        target = tuple(own if wanted is None else wanted for own, wanted in zip(spacing, plan.spacing, strict=True))
+        shape = tuple(max(1, round(n * o / w)) for n, o, w in zip(mask.shape, spacing, target, strict=True))
     coarse = coarse_axis(spacing, target)
     frame = Frame(grid, plan.orientation, box, shape, coarse)
     if shape != mask.shape:
@@ -184,16 +192,24 @@ def file_values(classes: np.ndarray, plan: Plan) -> np.ndarray:
 
 
 def _statistics(image: np.ndarray, mask: np.ndarray, plan: Plan) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Clip CT channels; mean and sd of each channel, over the foreground or from the plan."""
+    """Clip CT channels; mean and sd of each channel, over the foreground or from the plan.
+
+    A channel's "share" of all is what normalized RGB is: Thanh et al., 2019, doi:10.1109/ICEEE2019.2019.00030.
+    """
     mean, sd = np.zeros(len(image)), np.ones(len(image))
-    if "ct" in plan.normalization:
-        image = image.copy()  # it may still be the caller's
+    if "ct" in plan.normalization or "share" in plan.normalization:
+        whole = np.maximum(image.sum(0, dtype=np.float32), 1e-6)
+        image = image.astype(np.float32)  # a copy: it may still be the caller's
     for c, kind in enumerate(plan.normalization):
         if kind == "ct":
             assert plan.intensities is not None
             low, high, mean[c], sd[c] = plan.intensities[c]
             image[c] = np.clip(image[c], low, high)
+        elif kind == "cohort":
+            assert plan.intensities is not None
+            *_, mean[c], sd[c] = plan.intensities[c]
         else:
+            image[c] = image[c] / whole if kind == "share" else image[c]
             voxels = image[c][mask] if mask.any() else image[c]
             mean[c], sd[c] = voxels.mean(dtype=np.float64), voxels.std(dtype=np.float64)
     constant = sd <= 1e-5 * abs(mean)  # but for what resampling rounds

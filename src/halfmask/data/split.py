@@ -150,7 +150,7 @@ def read_splits(file: Path, cases: Iterable[Case]) -> Splits:
     trained = dict.fromkeys(c for p in (*splits.folds, *splits.orders) for c in p)
     faults = [f"no case is called {c!r}; {nearest(c, known)}"
               for c in dict.fromkeys((*splits.test, *trained)) if c not in known]  # fmt: skip
-    faults += [f"case {c!r} has no label" for c in trained if c in known and known[c].label is None]
+    faults += [f"case {c!r} has no label" for c in trained if c in known and not known[c].labeled]
     tested = {splits.group(c) for c in splits.test}
     for number, part in enumerate(splits.folds):
         faults += [f"group {g!r} is in the test part and in fold {number}"

@@ -89,6 +89,7 @@ def source_key(case: Case) -> str:
     for path in (*case.images, *([case.label] if case.label else [])):
         stat = path.stat()
         digest.update(f"{path.name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    digest.update(f"{case.target}\n".encode() if case.target is not None else b"")
     return digest.hexdigest()
 
 
@@ -101,11 +102,13 @@ def write_index(path: Path, index: Index, plan: Plan) -> None:
 def _about(case: Case) -> dict[str, object]:
     about: dict[str, object] = {"images": [str(p.resolve()) for p in case.images]}
     about |= {"label": str(case.label.resolve())} if case.label else {}
+    about |= {"mask": str(case.mask.resolve())} if case.mask else {}
+    about |= {"target": list(case.target)} if case.target is not None else {}
     return about | {k: v for k in ("group", "split", "domain") if (v := getattr(case, k)) is not None}
 
 
 def _case(name: str, about: dict) -> Case:
-    label = about.get("label")
+    label, mask, target = (about.get(key) for key in ("label", "mask", "target"))
     return Case(
         name,
         tuple(Path(p) for p in about["images"]),
@@ -113,4 +116,6 @@ def _case(name: str, about: dict) -> Case:
         about.get("group"),
         about.get("split"),
         about.get("domain"),
+        None if target is None else tuple(target),
+        Path(mask) if mask else None,
     )

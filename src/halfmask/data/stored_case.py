@@ -45,12 +45,15 @@ class Channel:
         return (self.offset - self.mean) / self.sd
 
 
-def encode(channel: np.ndarray) -> tuple[np.ndarray, float, float]:
+def encode(channel: np.ndarray, mean: float | None = None) -> tuple[np.ndarray, float, float]:
     """One channel as integers: stored values, scale and offset.
 
     Whole numbers that fit are kept exactly (pictures uint8, CT int16). All else becomes int16 over
     the 0.01–99.99 percentile range with as much again on both sides; what lies beyond saturates, so
     that one voxel a thousand times too bright does not take the precision from the others.
+
+    Args:
+        mean: that the channel is normalized by; the integers can hold it, as it stands for what is outside the image.
     """
     low, high = float(channel.min()), float(channel.max())
     whole = np.issubdtype(channel.dtype, np.integer) or bool((channel == np.round(channel)).all())
@@ -64,15 +67,21 @@ def encode(channel: np.ndarray) -> tuple[np.ndarray, float, float]:
     margin = to - from_
     if margin > 0:
         low, high = max(low, from_ - margin), min(high, to + margin)
+    if mean is not None:
+        low, high = min(low, mean), max(high, mean)
     scale = (high - low) / 65535 or 1.0
     offset = low + 32768 * scale
     stored = np.rint((np.clip(channel, low, high) - offset) / scale).clip(-32768, 32767)
     return stored.astype(np.int16), scale, offset
 
 
-def write_case(folder: Path, prepared: Prepared, key: str) -> None:
-    """Store one case in ``folder``, atomically. ``key`` tells what it was made from."""
-    encoded = [encode(channel) for channel in prepared.image]
+def write_case(folder: Path, prepared: Prepared, key: str, target: Sequence[int] | None = None) -> None:
+    """Store one case in ``folder``, atomically. ``key`` tells what it was made from.
+
+    Args:
+        target: what a whole image shows, as `Case.target`, with `IGNORE` for what nobody knows; None to segment.
+    """
+    encoded = [encode(*given) for given in zip(prepared.image, prepared.mean, strict=True)]
     dtype = np.result_type(*(stored.dtype for stored, _, _ in encoded))
     image = np.stack([stored.astype(dtype) for stored, _, _ in encoded])
     channels = [
@@ -86,6 +95,8 @@ def write_case(folder: Path, prepared: Prepared, key: str) -> None:
         "native": {"shape": frame.grid.shape, "affine": frame.grid.affine.tolist(), "box": frame.box},
         "channels": [asdict(c) for c in channels],
     }
+    if target is not None:
+        about["target"] = list(target)
     with atomic(folder) as partial:
         partial.mkdir()
         _write(partial / "image.b2nd", image)
@@ -125,11 +136,12 @@ class StoredCase:
             self.shape: tuple[int, ...] = tuple(about["shape"])
             self.channels = [Channel(**c) for c in about["channels"]]
             self.voxels = {int(k): n for k, n in about.get("voxels", {}).items()}
+            self.target: tuple[int, ...] | None = tuple(about["target"]) if "target" in about else None
             self.box: Box = tuple((a, b) for a, b in about["native"]["box"])
         except (OSError, ValueError, KeyError, TypeError) as e:
             raise ValueError(f"{folder} holds no stored case ({e}); run `halfmask prepare` again") from e
         self.folder, self.name = folder, folder.name
-        self.labeled = bool(self.voxels)
+        self.labeled = bool(self.voxels) or any(value != IGNORE for value in self.target or ())
 
     @property
     def image(self) -> blosc2.NDArray:
@@ -144,6 +156,8 @@ class StoredCase:
     @property
     def locations(self) -> dict[int, np.ndarray]:
         """Class number to some of its voxels, (n, 3); background is there only if some voxels are `IGNORE`."""
+        if not self.voxels:
+            return {}
         try:
             with np.load(self.folder / "locations.npz") as file:
                 return {int(k): file[k] for k in file.files}

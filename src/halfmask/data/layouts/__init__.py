@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ LAYOUTS = (
 )
 
 
-def read_index(path: Path, *, group: str | None = None) -> Index:
+def read_index(path: Path, *, group: str | None = None, classes: Sequence[str] = ()) -> Index:
     """Read a data set's layout; of the images none but h5 files are opened.
 
     Args:
@@ -26,17 +26,23 @@ def read_index(path: Path, *, group: str | None = None) -> Index:
         group: a regular expression; its first parenthesis (or the whole match) in a case's name is
             the case's group. The table's ``group`` column goes before it. Without it, h5 files that are called as
             those of ACDC are (patient001_frame01) are grouped by patient.
+        classes: columns of a CSV table that tell what whole images show, for a data set to classify; see
+            `table.read`.
 
     Raises:
-        ValueError: there is no data set at ``path``, or its description cannot be read.
+        ValueError: there is no data set at ``path``, or its description cannot be read, or it has no such columns.
     """
     path = Path(path)
     if path.is_file() and path.suffix.lower() == ".csv":
-        index = table.read(path)
-    elif (path / "dataset.json").is_file():
+        index = table.read(path, classes)
+    elif classes and not (path / "cases.csv").is_file():
+        raise ValueError(
+            f"classes are told by columns of a CSV table of cases, and {path} holds no cases.csv; give a table"
+        )
+    elif (path / "dataset.json").is_file() and not classes:
         index = _described(path / "dataset.json")
     elif (path / "cases.csv").is_file():
-        index = table.read(path / "cases.csv")
+        index = table.read(path / "cases.csv", classes)
     elif (path / "images").is_dir():
         index = folders.read(path)
     elif benchmark.is_listed(path):
