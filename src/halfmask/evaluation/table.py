@@ -104,7 +104,11 @@ def render(summary: pd.DataFrame, metrics: Sequence[str] | None = None) -> str:
     for row in down:
         keys = ((column, row) if flipped else (row, column) for column in across)
         grid.add_row(name.get(row, row), *(cells[key] for key in keys))
-    # Plain: no colors, and a structure called "[red]" or ":brain:" is shown as it is.
+    return plain(grid)
+
+
+def plain(grid: Table) -> str:
+    """A table without colors; a structure called "[red]" or ":brain:" is shown as it is."""
     console = Console(file=io.StringIO(), width=10_000, color_system=None, markup=False, emoji=False, highlight=False)
     with console.capture() as capture:
         console.print(grid)
