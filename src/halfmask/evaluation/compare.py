@@ -20,6 +20,8 @@ from halfmask.evaluation.metrics import measure
 from halfmask.evaluation.table import tabulate
 from halfmask.progress import say
 
+ABOUT = "prediction.json"
+"""What `halfmask predict` notes beside masks."""
 Structures = Mapping[str, tuple[int, ...]]
 
 
@@ -51,7 +53,7 @@ class PairReader:
     def __call__(self, pair: Pair) -> dict[str, dict[str, float]] | str:
         try:
             (prediction, grid), (label, own) = read(pair.prediction, label=True), read(pair.label, label=True)
-            if fault := _misfit(prediction, label, grid, own):
+            if fault := misfit(prediction, label, grid, own):
                 return f"case {pair.case!r}: {fault}"
             return self._measured(prediction[0], label[0], grid)
         except ValueError as e:
@@ -70,7 +72,8 @@ class PairReader:
         return found
 
 
-def _misfit(prediction: np.ndarray, label: np.ndarray, grid: Grid, own: Grid) -> str | None:
+def misfit(prediction: np.ndarray, label: np.ndarray, grid: Grid, own: Grid) -> str | None:
+    """Why a mask (C, *spatial) cannot be held against a label; None if it can."""
     if prediction.shape != label.shape:
         return f"the mask has shape {prediction.shape[1:]}, the label {label.shape[1:]}; were both resampled?"
     if grid.apart(own) > 0.1 * min(own.spacing):
@@ -108,7 +111,7 @@ def match(predictions: Path, labels: Path, *, ignore: int | None = None) -> Comp
     if not masks:
         raise ValueError(f"{predictions} holds no masks")
     truth, structures, noted = _labels(labels)
-    about = predictions / "prediction.json"
+    about = predictions / ABOUT
     if about.is_file():
         structures, noted, asked = _described(about)
         masks = _asked(masks, asked, about)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,8 @@ class Note:
         files: the label file of each case.
         structures: name → values in masks and labels.
         ignore: the value of voxels that nobody annotated.
+        masks: the folder of the masks that were measured.
+        named: the class of each cluster, where labels named them; else empty.
     """
 
     table: Path
@@ -31,15 +33,20 @@ class Note:
     files: Mapping[str, Path]
     structures: Mapping[str, tuple[int, ...]]
     ignore: int | None
+    masks: Path
+    named: tuple[str, ...] = ()
 
 
-def write(predictions: Path, labels: Path, comparison: Comparison, table: Path) -> None:
-    """Note it in ``predictions``; the table relative to it, so that both can move together."""
+def write(predictions: Path, labels: Path, comparison: Comparison, table: Path, named: Sequence[str] = ()) -> None:
+    """Note it in ``predictions``; table and masks relative to it, so that all can move together."""
+    (masks,) = {pair.prediction.parent for pair in comparison.pairs}
     told = {
         "table": os.path.relpath(table.resolve(), predictions.resolve()),
         "labels": str(labels.resolve()),
         "structures": {name: list(values) for name, values in comparison.structures.items()},
         "ignore": comparison.ignore,
+        "masks": os.path.relpath(masks, predictions),
+        "named": list(named),
         "files": {pair.case: str(pair.label.resolve()) for pair in comparison.pairs},
     }
     write_text(predictions / FILE, json.dumps(told, indent=1))
@@ -62,6 +69,8 @@ def read(predictions: Path) -> Note:
             files={case: Path(label) for case, label in told["files"].items()},
             structures={name: tuple(values) for name, values in told["structures"].items()},
             ignore=told["ignore"],
+            masks=predictions / told.get("masks", "."),
+            named=tuple(told.get("named", ())),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as e:
         raise ValueError(

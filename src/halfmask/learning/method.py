@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import ClassVar
 
 import torch
@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from halfmask.augment.space import Space
-from halfmask.data.batch import Batch
+from halfmask.data.batch import Batch, Images
 from halfmask.learning.clock import Clock
 from halfmask.learning.minimize import Minimize
 from halfmask.learning.recipe import Recipe
 from halfmask.losses.entropy import class_entropy, region_entropy
+from halfmask.networks.backbone import Backbone
 from halfmask.networks.factory import Builder
-from halfmask.networks.segmenter import SegmentationNetwork
 
 
 class Method(nn.Module):
@@ -65,6 +65,18 @@ class Method(nn.Module):
 
         Args:
             cases: name and shape (3,) as stored, in the order of the numbers in `Images.case`.
+        """
+
+    def sweep(self, batches: Iterable[Images]) -> None:
+        """Look at the unlabeled images before the first step of each epoch, for a method that needs them all at once.
+
+        What comes of it stands in buffers, or in weights that no optimizer moves: a run that is resumed in mid-epoch
+        has them from its checkpoint. Random numbers depend on (seed, step) alone, and all processes of a training see
+        the same images here; each computes for itself, and all go on with what the leading one found.
+
+        Args:
+            batches: images (B, C, *spatial) as they were cut, of each case about once, or of as many cases as
+                `training.feed.SWEPT` allows; to be gone through once.
         """
 
     def rate(self, clock: Clock, scheduled: float) -> float:
@@ -117,6 +129,32 @@ class Segmenter(Method):
         return torch.maximum(p, 1 - p), (p > 0.5).long()
 
 
+class Classifier(Method):
+    """A method whose result tells what whole images show: an encoder, ``student``, and a ``head`` on its embeddings.
+
+    The labels of its batch are (B,) class numbers, or (B, K) of 0, 1 and `IGNORE` where an image may be of several.
+    """
+
+    student: Backbone
+    head: nn.Module
+
+    def logits(self, image: Tensor) -> Tensor:
+        """(B, K) of images (B, C, *spatial)."""
+        return self.head(self.student.embed(image))
+
+    def predict(self, image: Tensor) -> Tensor:
+        """Probabilities (B, K), float32: of classes, which sum to 1, or of each class by itself."""
+        logits = self.logits(image).float()
+        return logits.softmax(dim=1) if self.exclusive else logits.sigmoid()
+
+    def count(self, counts: Tensor) -> None:
+        """Learn how many labeled images are of each class.
+
+        Args:
+            counts: (K,), or (2, K) without and with each of classes that may come together.
+        """
+
+
 class Pretrainer(Method):
     """A method that learns from images alone, whose networks others start from.
 
@@ -136,7 +174,7 @@ class Pretrainer(Method):
     phases: ClassVar[tuple[float, ...]] = (0.5,)
 
     @property
-    def kept(self) -> SegmentationNetwork:
+    def kept(self) -> Backbone:
         """The first of the networks that others may start from."""
         return getattr(self, next(iter(self.keeps)))
 
@@ -145,6 +183,24 @@ class Pretrainer(Method):
 
         The weights with the smallest are kept as the best, and training stops when it has not fallen for long.
         """
+        raise NotImplementedError
+
+
+class Clusterer(Method):
+    """A method that learns from images alone to put their voxels into clusters.
+
+    Clusters are numbers, named when they are evaluated (`evaluation.naming`). As a `Pretrainer`'s, its batch has no
+    labeled half, and its images are as they were cut.
+
+    Attributes:
+        clusters: K, from 2 to 255, as masks hold their numbers in 8 bits.
+    """
+
+    recipe = Recipe(labeled=0)
+    clusters: int
+
+    def predict(self, image: Tensor) -> Tensor:
+        """How much each voxel belongs to each cluster, (B, K, *spatial), float32, which sums to 1."""
         raise NotImplementedError
 
 

@@ -32,7 +32,7 @@ class Recipe:
     rate: float | None = None
     momentum: float | None = None
     weight_decay: float | None = None
-    schedule: Literal["poly", "cosine", "constant"] | None = None
+    schedule: Literal["poly", "cosine", "step", "constant"] | None = None
     clip: float | None = None
     steps: int | None = None
     labeled: int | None = None

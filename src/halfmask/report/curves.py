@@ -13,7 +13,7 @@ from halfmask.report.scale import WIDTH, Scale, scale_for, tick_label
 LEFT, RIGHT, TOP, PLOT = 44.0, 12.0, 8.0, 150.0
 POINTS = 200
 """Of a line at most; more are averaged, else a long run would be a solid band."""
-ORDER = ("dice mean", "supervised", "k-NN accuracy", "linear accuracy", "rank")
+ORDER = ("dice mean", "auc", "recall", "f1", "log_loss", "supervised", "k-NN accuracy", "linear accuracy", "rank")
 """Figures to show first: what counts, then what every method has."""
 ASIDE, OWN = ("step", "kind", "seconds"), ("dice ", "pseudo ")
 PSEUDO = {
@@ -25,12 +25,17 @@ PSEUDO = {
 """What a training notes of its pseudo-labels; see `training.monitor`."""
 MEANS = {
     "dice mean": "mean Dice on the validation cases",
+    "auc": "mean AUC on the validation cases",
+    "recall": "mean recall over the classes (balanced accuracy) on the validation cases",
+    "f1": "mean F1 over the classes on the validation cases",
+    "log_loss": "log loss on the validation cases",
     "supervised": "loss on labeled images",
     "kept": "share of unlabeled voxels whose pseudo-label was sure enough to be kept",
     "agreement": "share of voxels on which both networks agree",
     "consistency": "weighted disagreement of student and teacher (loss)",
     "pseudo": "weighted loss on pseudo-labels",
     "cross": "weighted loss on each other's labels",
+    "within": "loss of each view on its own clusters (PiCIE)",
     "loss": "loss on images that were held out",
     "rank": "directions that the features of images use (effective rank); near 1 they have collapsed",
     "k-NN accuracy": "balanced accuracy of nearest neighbors that tell the class of a place from its frozen features",
@@ -98,9 +103,21 @@ def curve_plot(figure: str, entries: Sequence[Entry], styles: Mapping[str, str])
     )  # fmt: skip
 
 
+def curve_plots(entries: Sequence[Entry], styles: Mapping[str, str]) -> Markup | None:
+    """A plot a figure that any run noted."""
+    plots = []
+    for figure in figures(entries):
+        if plot := curve_plot(figure, entries, styles):
+            told = f"{figure}: {MEANS[figure]}" if figure in MEANS else figure
+            plots.append(tag("figure", tag("figcaption", told), plot))
+    return tag("div", plots, class_="plots") if plots else None
+
+
 def _is_score(figure: str) -> bool:
-    return figure.endswith(" accuracy") or figure.startswith(
-        ("dice ", "pseudo dice ", "pseudo agreement ", "pseudo confidence ")
+    return (
+        figure in ("auc", "recall", "f1")
+        or figure.endswith(" accuracy")
+        or figure.startswith(("dice ", "pseudo dice ", "pseudo agreement ", "pseudo confidence "))
     )
 
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from halfmask.evaluation.statistics.break_even import BreakEven, break_even
 from halfmask.evaluation.statistics.learning import Axis, LearningCurve, Point, learning_curve
-from halfmask.report.document import scrolled
+from halfmask.report.document import folded, scrolled
+from halfmask.report.figures import title
 from halfmask.report.markup import Markup, breakable, join, tag
 from halfmask.report.scale import WIDTH, Scale, scale_for, tick_label
 from halfmask.report.study import Study
@@ -27,17 +28,12 @@ def efficiency_section(
 ) -> Markup | None:
     """A plot by labels, and one by slices, where there are at least two budgets of the kind; and their figures.
 
+    Arms that read no labels have no place on the axis; they stand in the result table.
+
     Args:
         proven: by arm and budget, whether the difference from the baseline is more than chance explains.
     """
-    parts = []
-    for by in AXES:
-        curves = [c for arm in study.measured() if (c := learning_curve(study.table, arm=arm, by=by)) is not None]
-        if any(len(curve.points) > 1 for curve in curves):
-            even = _break_even(study, curves, by, proven)
-            plot = efficiency_plot(f"Mean Dice over the {AXES[by]}", curves, styles, by, study.baseline, even)
-            key = tag("ul", [_key(curve.arm, styles[curve.arm]) for curve in curves], class_="key")
-            parts += [tag("figure", tag("figcaption", f"Dice over the {AXES[by]}"), plot, key), _figures(curves, by)]
+    parts = [part for by in AXES if (part := _curves(study, by, "dice", styles, proven)) is not None]
     if not parts:
         return None
     told = f"Points are means over {study.unit}s, bars their 95 % bootstrap intervals; the axis is logarithmic."
@@ -48,11 +44,35 @@ def efficiency_section(
             if any('class="even"' in part for part in parts)
             else "."
         )
-    return join([tag("p", told), tag("div", parts, class_="efficiency")])
+    others = [part for by in AXES if (part := _curves(study, by, "iou", styles)) is not None]
+    more = folded("IoU", tag("div", others, class_="efficiency")) if others else None
+    return join([tag("p", told), tag("div", parts, class_="efficiency"), more])
+
+
+def _curves(
+    study: Study,
+    by: Axis,
+    metric: str,
+    styles: Mapping[str, str],
+    proven: Mapping[tuple[str, str], bool] | None = None,
+) -> Markup | None:
+    """The plot and the figures of one metric; ``proven`` marks a break-even."""
+    if metric not in study.metrics:
+        return None
+    arms = [arm for arm in study.measured() if (study.table["labels"][study.table["arm"] == arm] > 0).all()]
+    curves = [c for arm in arms if (c := learning_curve(study.table, arm=arm, metric=metric, by=by)) is not None]
+    if not any(len(curve.points) > 1 for curve in curves):
+        return None
+    name = title(metric)
+    even = None if proven is None else _break_even(study, curves, by, proven)
+    plot = efficiency_plot(f"Mean {name} over the {AXES[by]}", curves, styles, by, study.baseline, even)
+    key = tag("ul", [curve_key(curve.arm, styles[curve.arm]) for curve in curves], class_="key")
+    figure = tag("figure", tag("figcaption", f"{name} over the {AXES[by]}"), plot, key)
+    return join([figure, curve_table(f"Mean {name} and 95 % intervals", curves, by)])
 
 
 def efficiency_plot(
-    title: str,
+    heading: str,
     curves: Sequence[LearningCurve],
     styles: Mapping[str, str],
     by: Axis,
@@ -77,7 +97,7 @@ def efficiency_plot(
         drawn.append(_mark(mark, curves, x, y, by))
     told = "; ".join(f"{c.arm}: " + ", ".join(f"{p.mean:.3f} at {p.x:g}" for p in c.points) for c in curves)
     return tag(
-        "svg", tag("title", title), tag("desc", f"{told}."), _ground(x, y, places, by), drawn,
+        "svg", tag("title", heading), tag("desc", f"{told}."), _ground(x, y, places, by), drawn,
         viewBox=f"0 0 {WIDTH:g} {TOP + PLOT + 40:g}", role="img", class_="plot wide",
     )  # fmt: skip
 
@@ -136,7 +156,7 @@ def _mark(even: BreakEven, curves: Sequence[LearningCurve], x: Scale, y: Scale, 
     )  # fmt: skip
 
 
-def _key(name: str, style: str) -> Markup:
+def curve_key(name: str, style: str) -> Markup:
     line = tag("svg", tag("path", d="M0 6h28", class_="line"), viewBox="0 0 28 12", aria_hidden="true")
     return tag("li", line, name, class_=style)
 
@@ -153,7 +173,7 @@ def _ground(x: Scale, y: Scale, places: Sequence[float], by: Axis) -> Markup:
     return tag("g", across, down, name, aria_hidden="true")
 
 
-def _figures(curves: Sequence[LearningCurve], by: Axis) -> Markup:
+def curve_table(caption: str, curves: Sequence[LearningCurve], by: Axis) -> Markup:
     """The same in numbers, for those who do not see the plot."""
     places = sorted({point.x for curve in curves for point in curve.points})
     head = tag("tr", tag("th", "Method", scope="col"),
@@ -166,7 +186,7 @@ def _figures(curves: Sequence[LearningCurve], by: Axis) -> Markup:
     table = tag("table", tag("thead", head), tag("tbody", rows))
     left_out = max(curve.left_out for curve in curves)
     note = f"Curves are over the units that every budget has; {left_out} have not." if left_out else None
-    return tag("div", scrolled("Mean Dice and 95 % intervals", table), tag("p", note, class_="note") if note else None)
+    return tag("div", scrolled(caption, table), tag("p", note, class_="note") if note else None)
 
 
 def _place(value: float, by: Axis) -> str:

@@ -42,7 +42,7 @@ def case_pictures(case: str, entries: Sequence[Entry], key: str) -> list[Row]:
         ValueError: the image, the label or the first run's mask cannot be read.
     """
     leader = entries[0]
-    image, grid = _image(leader, case)
+    image, grid = case_image(leader, case)
     label = _label(leader, case, grid)
     found = [_marks(leader, case, label, grid)]
     others: list[np.ndarray | str] = []
@@ -63,7 +63,7 @@ def case_pictures(case: str, entries: Sequence[Entry], key: str) -> list[Row]:
     return rows
 
 
-def _image(entry: Entry, case: str) -> tuple[np.ndarray, Grid]:
+def case_image(entry: Entry, case: str) -> tuple[np.ndarray, Grid]:
     """8-bit gray (*spatial) or color (*spatial, 3), its grid; axes as `SEEN_FROM` for scans."""
     files = (entry.prediction.get("images") or {}).get(case)
     if not files:
@@ -87,20 +87,20 @@ def _eight_bit(array: np.ndarray) -> np.ndarray:
 def _label(entry: Entry, case: str, grid: Grid) -> np.ndarray:
     if entry.evaluation is None or case not in entry.evaluation.files:
         raise ValueError("it is not known where its label lies; evaluate anew")
-    return _oriented(entry.evaluation.files[case], grid)
+    return oriented(entry.evaluation.files[case], grid)
 
 
 def _marks(entry: Entry, case: str, label: np.ndarray, grid: Grid) -> np.ndarray:
     if entry.evaluation is None:
         raise ValueError("not evaluated")
-    masks = [p for p in entry.masks.iterdir() if suffix(p) and stem(p) == case]
-    if not masks:
-        raise ValueError(f"{entry.masks} holds no mask of it")
     note = entry.evaluation
-    return marks(_oriented(masks[0], grid), label, note.structures, note.ignore)
+    masks = [p for p in note.masks.iterdir() if suffix(p) and stem(p) == case] if note.masks.is_dir() else []
+    if not masks:
+        raise ValueError(f"{note.masks} holds no mask of it")
+    return marks(oriented(masks[0], grid), label, note.structures, note.ignore)
 
 
-def _oriented(file: Path, grid: Grid) -> np.ndarray:
+def oriented(file: Path, grid: Grid) -> np.ndarray:
     """The label or mask (*spatial) in ``file``, which must have the shape of the (oriented) image."""
     array, own = read(file, label=True)
     turned: np.ndarray = own.orient(array, SEEN_FROM)[0]

@@ -15,6 +15,8 @@ from halfmask.testing.checks import (
     check_says_where_it_comes_from,
     check_unannotated,
 )
+from halfmask.testing.classification import CLASSIFICATION_CHECKS
+from halfmask.testing.clustering import CLUSTERING_CHECKS, check_clusters
 from halfmask.testing.given import (
     CASES,
     CHANNELS,
@@ -24,9 +26,12 @@ from halfmask.testing.given import (
     arranged,
     batch_for,
     begun,
+    counted,
     minimizer,
     small,
     some_batch,
+    some_images,
+    swept,
 )
 from halfmask.testing.pretraining import PRETRAINING_CHECKS, check_judges, check_keeps
 
@@ -35,6 +40,8 @@ __all__ = [
     "CHANNELS",
     "CHECKS",
     "CLASSES",
+    "CLASSIFICATION_CHECKS",
+    "CLUSTERING_CHECKS",
     "MEMBERS",
     "PRETRAINING_CHECKS",
     "SIDE",
@@ -42,6 +49,7 @@ __all__ = [
     "arranged",
     "batch_for",
     "begun",
+    "check_clusters",
     "check_halves",
     "check_judges",
     "check_keeps",
@@ -51,7 +59,10 @@ __all__ = [
     "check_reproducible",
     "check_says_where_it_comes_from",
     "check_unannotated",
+    "counted",
     "minimizer",
     "small",
     "some_batch",
+    "some_images",
+    "swept",
 ]

@@ -10,7 +10,7 @@ import torch
 
 from halfmask.data.batch import IGNORE, Batch, Images
 from halfmask.data.regions import region_labels
-from halfmask.learning.method import Method, Pretrainer
+from halfmask.learning.method import Classifier, Clusterer, Method, Pretrainer
 from halfmask.learning.minimize import Minimizer
 from halfmask.learning.past import PastPredictions
 from halfmask.networks.factory import Builder
@@ -58,10 +58,26 @@ def some_batch(
     return Batch(known.with_(label=label), unknown.with_(label=None))
 
 
+def some_images(dims: int, *, exclusive: bool = True, labeled: int = 6, unknown: float = 0.0) -> Batch:
+    """Random images of a class each, or of several, that are as bright as it says; no unlabeled ones.
+
+    Args:
+        unknown: share of what nobody knows.
+    """
+    label = torch.randint(0, CLASSES, (labeled,)) if exclusive else torch.randint(0, 2, (labeled, CLASSES))
+    level = label - 1.0 if exclusive else label.float() @ torch.tensor([-1.0, 0.5, 2.0])
+    image = level.view(-1, *(1,) * (dims + 1)) + 0.5 * torch.randn(labeled, CHANNELS, *(SIDE,) * dims)
+    known = label.masked_fill(torch.rand(label.shape) < unknown, IGNORE)
+    numbers = torch.arange(labeled)
+    return Batch(Images(image, known, numbers), Images(image[:0], None, numbers[:0]))
+
+
 def batch_for(method: Method, dims: int, exclusive: bool = True) -> Batch:
     """`some_batch` as the method is given it: without a labeled half for one that learns from images alone."""
-    if isinstance(method, Pretrainer):
+    if isinstance(method, Pretrainer | Clusterer):
         return some_batch(dims, labeled=0, unlabeled=4)
+    if isinstance(method, Classifier):
+        return some_images(dims, exclusive=exclusive)
     return some_batch(dims, exclusive=exclusive)
 
 
@@ -69,6 +85,21 @@ def begun(method: Method) -> Method:
     """A method that knows the cases, and trains."""
     method.begin(CASES)
     return method.train()
+
+
+def swept(method: Method) -> Method:
+    """A method that makes clusters has seen images as before an epoch; nothing happens to others."""
+    if isinstance(method, Clusterer):
+        with torch.autocast("cpu", enabled=False):  # a sweep is in float32
+            method.sweep(some_batch(len(method.space.spacing), unlabeled=4).unlabeled for _ in range(3))
+    return method
+
+
+def counted(method: Method, exclusive: bool = True) -> Method:
+    """A classifier knows how many images are of each class; nothing happens to others."""
+    if isinstance(method, Classifier):
+        method.count(torch.tensor([5, 1, 9]) if exclusive else torch.tensor([[5, 6, 1], [1, 3, 6]]))
+    return method
 
 
 def arranged(method: Method) -> Method:
@@ -86,7 +117,7 @@ def arranged(method: Method) -> Method:
             for segmenter in (m for m in network.modules() if isinstance(m, SegmentationNetwork)):
                 for p in segmenter.head.parameters():
                     p.mul_(30)
-    begun(method)
+    swept(begun(method))
     for past in (m for m in method.modules() if isinstance(m, PastPredictions)):
         images = some_batch(len(method.space.spacing)).unlabeled
         past.remember(images, torch.rand(len(images), CLASSES, *images.image.shape[2:]).softmax(1))
