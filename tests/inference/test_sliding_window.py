@@ -82,6 +82,19 @@ def test_forbidden_axes_are_never_mirrored(flips):
         torch.testing.assert_close(seen[axis], expected)
 
 
+def test_without_overlap_a_large_picture_is_twelve_tiles_and_stitched_again():
+    """S4MI's 1408×1876 pixels in tiles of 480, at a tenth of the size; at the edges tiles overlap, where it pads."""
+    image, seen = torch.randn(3, 1, 141, 188), []
+
+    def tile(windows):
+        seen.extend(windows)
+        return windows
+
+    stitched = sliding_window(image, tile, patch=(48, 48), overlap=0, batch=5)
+    torch.testing.assert_close(stitched, image)
+    assert len(seen) == 12 and {tuple(t.shape) for t in seen} == {(3, 48, 48)}
+
+
 @pytest.mark.parametrize("overlap", [-0.1, 1.0])
 def test_an_overlap_that_is_none(overlap):
     with pytest.raises(ValueError, match=r"overlap lies in \[0, 1\), got"):

@@ -72,3 +72,19 @@ def test_the_peers_settings_are_read_and_refused_as_a_networks():
         CrossTeaching(testing.small(2), peer_settings={"windw": "2"})
     with pytest.raises(ValueError, match="both are 'unet'; set peer to another, or use cross_pseudo_supervision"):
         CrossTeaching(testing.small(2), peer="unet")
+
+
+def test_class_weights_are_those_of_both_networks_cross_entropy():
+    method, batch = made(class_weights=(0.2, 1.0, 3.0)), testing.some_batch(2)
+    y, x, n = batch.labeled.label, batch.image, len(batch.labeled)
+    with torch.no_grad():
+        logits = [network(x)[:n] for network in (method.student, method.peer)]
+    weights = torch.tensor([0.2, 1.0, 3.0])
+    expected = sum((dice(p, y) + torch.nn.functional.cross_entropy(p, y, weights)) / 2 for p in logits)
+    torch.testing.assert_close(stepped(method, batch)["supervised"], expected)
+
+
+@pytest.mark.parametrize("weights", [(1.0, 2.0), (0.0, 0.0, 0.0)])
+def test_class_weights_that_do_not_fit_the_classes(weights):
+    with pytest.raises(ValueError, match="class_weights wants 3 numbers, not all 0"):
+        made(class_weights=weights)

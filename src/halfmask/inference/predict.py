@@ -19,6 +19,7 @@ from halfmask.data.index import Case
 from halfmask.data.plan import Plan
 from halfmask.data.preprocess import Prepared, file_values, preprocess, read_case
 from halfmask.data.regions import class_scores, largest
+from halfmask.data.volume import Grid
 from halfmask.inference.sliding_window import Predict, mirrored, sliding_window
 from halfmask.progress import Progress, say
 
@@ -34,6 +35,7 @@ class Predictor:
         predict: probabilities (B, K, *spatial) of normalized windows, on ``device``.
         flips: average over the mirrorings that the plan allows.
         overlap: of neighboring windows.
+        clusters: K, where the probabilities are not of the plan's classes but of clusters without a name.
     """
 
     predict: Predict
@@ -41,16 +43,27 @@ class Predictor:
     device: torch.device
     flips: bool = False
     overlap: float = 0.5
+    clusters: int | None = None
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether each voxel is of one class or cluster alone."""
+        return self.plan.exclusive or self.clusters is not None
+
+    @property
+    def names(self) -> list[str]:
+        """What each of the probabilities is of."""
+        return self.plan.output_names if self.clusters is None else [f"cluster {k}" for k in range(self.clusters)]
 
     def decide(self, probability: Tensor) -> np.ndarray:
-        """Class numbers (*shape), uint8, from what `probability` gave."""
-        if self.plan.exclusive:
+        """Class or cluster numbers (*shape), uint8, from what `probability` gave."""
+        if self.exclusive:
             return probability.max(0).indices.to(torch.uint8).cpu().numpy()
         return largest(class_scores(list(probability.float().cpu().numpy()), self.plan.members))
 
     @torch.inference_mode()
     def probability(self, image: np.ndarray) -> Tensor:
-        """(K, *shape) of a normalized prepared image (C, *shape), K the plan's outputs."""
+        """(K, *shape) of a normalized prepared image (C, *shape), K the plan's outputs, or the clusters."""
         predict = mirrored(self.predict, self.plan.flips) if self.flips else self.predict
         return sliding_window(
             torch.from_numpy(image).to(self.device),
@@ -84,13 +97,11 @@ def predict_cases(
     Raises:
         ValueError: at the end, with every case that failed; at once, if a mask would overwrite an image.
     """
-    own = lambda case: {folder for p in case.images for folder in (p.parent.resolve(), p.resolve().parent)}
-    clash = [c.name for c in cases if out.resolve() in own(c)]  # links: neither they nor what they lead to
-    if clash:
-        raise ValueError(f"{out} holds the images themselves ({clash[0]!r}, …); choose another folder")
+    refuse_among(cases, out)
     out.mkdir(parents=True, exist_ok=True)
     plan, written, failed = predictor.plan, [], []
     described = {"labels": plan.labels, "regions": plan.regions, "ignore": plan.ignore_value, **(about or {})}
+    described |= {} if predictor.clusters is None else {"clusters": predictor.clusters}
     described["cases"] = [case.name for case in cases]
     described["images"] = {case.name: [str(p.resolve()) for p in case.images] for case in cases}
     write_text(out / ABOUT, json.dumps(described, indent=1))
@@ -109,9 +120,44 @@ def predict_cases(
     return written
 
 
+def refuse_among(cases: Sequence[Case], out: Path) -> None:
+    """Raise ValueError if the folder ``out`` for what is predicted holds images of the cases."""
+    own = lambda case: {folder for p in case.images for folder in (p.parent.resolve(), p.resolve().parent)}
+    clash = [c.name for c in cases if out.resolve() in own(c)]  # links: neither they nor what they lead to
+    if clash:
+        raise ValueError(f"{out} holds the images themselves ({clash[0]!r}, …); choose another folder")
+
+
 def _predict(case: Case, predictor: Predictor, out: Path, probability: bool, entropy: bool) -> Path:
     plan, like = predictor.plan, case.images[0]
     image, _, grid = read_case(case, label=False)
+    check_like(case, image, grid, plan)
+    prepared = preprocess(image, None, grid, plan)
+    p = predictor.probability(prepared.normalized())
+    around = 0 if predictor.clusters is None else _around(predictor.decide(p))
+    if probability:
+        for number, (name, one) in enumerate(zip(predictor.names, p, strict=True)):
+            outside = number == around if predictor.exclusive else plan.members[0, number]  # the box: background
+            folder = out / "probability" / name.replace("/", "_")
+            _write_map(folder, case, prepared, one, fill=float(outside))
+    if entropy:
+        _write_map(out / "entropy", case, prepared, uncertainty(p, exclusive=predictor.exclusive), fill=0.0)
+    if prepared.frame.shape == prepared.frame.kept:  # nothing to resample: bring class numbers back, not scores
+        classes = prepared.frame.place(predictor.decide(p), fill=around)
+    else:
+        members = None if predictor.exclusive else plan.members
+        classes = prepared.frame.restore_classes(p.float().cpu().numpy(), members, fill=around)
+    return write_like(out / case.name, file_values(classes, plan) if predictor.clusters is None else classes, like)
+
+
+def _around(clusters: np.ndarray) -> int:
+    """The cluster for what lies outside the box that was looked at: the one most frequent on the box's sides."""
+    sides = [clusters.take(at, axis).ravel() for axis, n in enumerate(clusters.shape) if n > 1 for at in (0, -1)]
+    return int(np.bincount(np.concatenate(sides or [clusters.ravel()])).argmax())
+
+
+def check_like(case: Case, image: np.ndarray, grid: Grid, plan: Plan) -> None:
+    """Raise ValueError unless an image (C, *spatial) is of the kind that the plan was made for."""
     if len(image) != len(plan.channels):
         raise ValueError(
             f"case {case.name!r}: has {len(image)} channels, the model was trained on {len(plan.channels)} "
@@ -120,23 +166,8 @@ def _predict(case: Case, predictor: Predictor, out: Path, probability: bool, ent
     if grid.scan != (plan.orientation is not None):
         came, expected = ("a scan", "pictures") if grid.scan else ("a picture", "scans")
         raise ValueError(
-            f"case {case.name!r}: {like.name} is {came}, the model was trained on {expected}; give it such"
+            f"case {case.name!r}: {case.images[0].name} is {came}, the model was trained on {expected}; give it such"
         )
-    prepared = preprocess(image, None, grid, plan)
-    p = predictor.probability(prepared.normalized())
-    if probability:
-        for number, (name, one) in enumerate(zip(plan.output_names, p, strict=True)):
-            outside = number == 0 if plan.exclusive else plan.members[0, number]  # the box, where background is
-            folder = out / "probability" / name.replace("/", "_")
-            _write_map(folder, case, prepared, one, fill=float(outside))
-    if entropy:
-        _write_map(out / "entropy", case, prepared, uncertainty(p, exclusive=plan.exclusive), fill=0.0)
-    if prepared.frame.shape == prepared.frame.kept:  # nothing to resample: bring class numbers back, not scores
-        classes = prepared.frame.place(predictor.decide(p), fill=0)
-    else:
-        members = None if plan.exclusive else plan.members
-        classes = prepared.frame.restore_classes(p.float().cpu().numpy(), members)
-    return write_like(out / case.name, file_values(classes, plan), like)
 
 
 def uncertainty(probability: Tensor, *, exclusive: bool) -> Tensor:

@@ -35,16 +35,16 @@ def sliding_window(
         raise ValueError(f"overlap lies in [0, 1), got {overlap}")
     flat = len(patch) == 2
     size = (1, *patch) if flat else tuple(patch)
-    padded, inner = _pad(image, size)
+    whole, inner = padded(image, size)
     weight = gaussian(size).to(image.device)
     total: Tensor | None = None
-    seen = torch.zeros(padded.shape[1:], dtype=weight.dtype, device=image.device)
-    for places in _grouped(_places(padded.shape[1:], size, overlap), batch):
-        windows = torch.stack([padded[(slice(None), *place)] for place in places])
+    seen = torch.zeros(whole.shape[1:], dtype=weight.dtype, device=image.device)
+    for places in _grouped(_places(whole.shape[1:], size, overlap), batch):
+        windows = torch.stack([whole[(slice(None), *place)] for place in places])
         result = predict(windows.squeeze(2)).unsqueeze(2) if flat else predict(windows)
         if total is None:
             kind = torch.float32 if image.device.type == "cpu" else torch.float16
-            total = torch.zeros((result.shape[1], *padded.shape[1:]), dtype=kind, device=image.device)
+            total = torch.zeros((result.shape[1], *whole.shape[1:]), dtype=kind, device=image.device)
         for place, probability in zip(places, result, strict=True):
             total[(slice(None), *place)] += (probability * weight).to(total.dtype)
             seen[place] += weight
@@ -52,13 +52,18 @@ def sliding_window(
     return (total.div_(seen.to(total.dtype)))[(slice(None), *inner)]
 
 
-def mirrored(predict: Predict, flips: Sequence[bool]) -> Predict:
-    """Average predictions over all mirrorings along the allowed spatial axes."""
+def mirrored(predict: Predict, flips: Sequence[bool], *, maps: bool = True) -> Predict:
+    """Average predictions over all mirrorings along the allowed spatial axes.
+
+    Args:
+        maps: predictions lie where the images do, and are mirrored back; those of whole images are not.
+    """
     axes = [axis + 2 for axis, allowed in enumerate(flips) if allowed]
     combinations = [c for n in range(len(axes) + 1) for c in itertools.combinations(axes, n)]
 
     def average(x: Tensor) -> Tensor:
-        return sum((predict(x.flip(c)).flip(c) for c in combinations), torch.zeros(())) / len(combinations)
+        parts = (predict(x.flip(c)).flip(c) if maps else predict(x.flip(c)) for c in combinations)
+        return sum(parts, torch.zeros(())) / len(combinations)
 
     return average
 
@@ -88,7 +93,7 @@ def _grouped(places: Iterator[tuple[slice, ...]], size: int) -> Iterator[list[tu
         yield group
 
 
-def _pad(image: Tensor, size: Sequence[int]) -> tuple[Tensor, tuple[slice, ...]]:
+def padded(image: Tensor, size: Sequence[int]) -> tuple[Tensor, tuple[slice, ...]]:
     """The image padded to at least ``size``, and where it lies in it."""
     pads, inner = [], []
     for n, p in zip(image.shape[1:], size, strict=True):

@@ -10,6 +10,8 @@ All is computed in float32 at least. Where no voxel is annotated each loss is ex
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -86,6 +88,19 @@ def dice_ce(logits: Tensor, label: Tensor, class_weights: Tensor | None = None, 
         squared: as in `dice`.
     """
     return (dice(logits, label, squared=squared) + cross_entropy(logits, label, class_weights)) / 2
+
+
+def weights_of(given: Sequence[float] | None, classes: int) -> Tensor | None:
+    """A setting of class weights as (K,) for `cross_entropy`; None weighs all alike.
+
+    Raises:
+        ValueError: there are more or fewer than classes, or all are 0.
+    """
+    if given is None:
+        return None
+    if len(given) != classes or not any(given):
+        raise ValueError(f"class_weights wants {classes} numbers, not all 0, one for each class or region; got {given}")
+    return torch.tensor(given, dtype=torch.float32)
 
 
 def overlapping(logits: Tensor, label: Tensor) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import os
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,8 +15,11 @@ from lightning_fabric.strategies import DDPStrategy
 from torch import Tensor
 
 from halfmask.data.plan import Plan
+from halfmask.inference.classify import ClassPredictor
 from halfmask.inference.predict import Predictor
-from halfmask.learning.method import Method, Segmenter
+from halfmask.inference.saliency import maps
+from halfmask.learning.method import Classifier, Clusterer, Method, Segmenter
+from halfmask.networks.backbone import Backbone
 from halfmask.networks.branch import Branch
 from halfmask.networks.levels import by
 from halfmask.networks.segmenter import SegmentationNetwork
@@ -85,7 +90,7 @@ def layout(device: torch.device, dims: int) -> torch.memory_format:
 def compile_networks(method: Method) -> None:
     """In place, so that names and averages stay as they are; encode and decode by themselves, as methods call them."""
     for network in method.modules():
-        if isinstance(network, SegmentationNetwork):
+        if isinstance(network, Backbone):
             network.encoder.compile()
         if isinstance(network, SegmentationNetwork | Branch):
             network.decoder.compile()
@@ -103,7 +108,7 @@ def check_precision(method: Method, device: torch.device, precision: str) -> Non
     if device.type != "cpu" or precision != "bf16":
         return
     for name, network in method.named_children():
-        if isinstance(network, SegmentationNetwork) and network.dims == 3:
+        if isinstance(network, Backbone) and network.dims == 3:
             shapes = [tuple(n // s for n, s in zip(network.patch, stride, strict=True)) for stride in network.strides]
             if shallow := [shape for shape in shapes if shape[0] == 2]:
                 raise ValueError(
@@ -113,13 +118,23 @@ def check_precision(method: Method, device: torch.device, precision: str) -> Non
 
 
 def make_predictor(
-    method: Segmenter, plan: Plan, fabric: Fabric, *, flips: bool = False, overlap: float = 0.5
+    method: Segmenter | Clusterer, plan: Plan, fabric: Fabric, *, flips: bool = False, overlap: float = 0.5
 ) -> Predictor:
     """A predictor that runs a method in the precision of ``fabric``."""
+    clusters = method.clusters if isinstance(method, Clusterer) else None
+    predict = _predict(method, fabric)
+    return Predictor(predict, plan, fabric.device, flips=flips, overlap=overlap, clusters=clusters)
 
-    def predict(windows: Tensor) -> Tensor:
+
+def make_class_predictor(method: Classifier, plan: Plan, fabric: Fabric, *, flips: bool = False) -> ClassPredictor:
+    """The same for a method that tells whole images apart."""
+    return ClassPredictor(_predict(method, fabric), plan, fabric.device, flips, functools.partial(maps, method))
+
+
+def _predict(method: Segmenter | Clusterer | Classifier, fabric: Fabric) -> Callable[[Tensor], Tensor]:
+    def predict(images: Tensor) -> Tensor:
         method.eval()
         with fabric.autocast():
-            return method.predict(windows)
+            return method.predict(images)
 
-    return Predictor(predict, plan, fabric.device, flips=flips, overlap=overlap)
+    return predict

@@ -21,7 +21,7 @@ from halfmask.data.regions import region_labels
 from halfmask.data.sample import Sparse, Stream
 from halfmask.data.store import Store
 from halfmask.evaluation.probe import Probe
-from halfmask.learning.method import Method, Pretrainer
+from halfmask.learning.method import Clusterer, Method, Pretrainer
 from halfmask.learning.processes import ALONE, Processes
 from halfmask.progress import say
 from halfmask.training.monitor import Monitor, expected_shares
@@ -29,6 +29,8 @@ from halfmask.training.run import Run
 
 MONITORED = {2: 32, 3: 8}
 """Crops that pseudo-labels are looked at on, by dims, rounded up to whole batches."""
+WHOLE = 256
+"""The same of images that are told apart whole: each is a single sample to the probe."""
 
 
 def labeled_cases(run: Run, store: Store) -> tuple[str, ...]:
@@ -83,18 +85,33 @@ def augmentation(plan: Plan) -> Augmentation:
 
 def target(plan: Plan, images: Images) -> Images:
     """Labeled images with what networks are to say of them, where the plan trains regions, not classes."""
-    if plan.exclusive or images.label is None:
+    if plan.outputs != "regions" or images.label is None:
         return images
     return images.with_(label=region_labels(images.label, plan.members))
 
 
 def views(method: Method, plan: Plan, augment: Augmentation, batch: Batch) -> Batch:
     """A batch as the method is to see it: augmented, but for one that makes its own views."""
-    if isinstance(method, Pretrainer):
+    if isinstance(method, Pretrainer | Clusterer):
         return batch
     labeled = target(plan, augment.labeled(batch.labeled))
     view = augment.labeled if method.alike else augment.weak
     return Batch(labeled, view(batch.unlabeled) if len(batch.unlabeled) else batch.unlabeled)
+
+
+def class_counts(run: Run, store: Store) -> torch.Tensor:
+    """How many labeled images are of each class, (K,), or (2, K) without and with each; see `Classifier.count`."""
+    targets = torch.tensor([store.case(name).target for name in labeled_cases(run, store)])
+    if store.plan.exclusive:
+        return torch.bincount(targets[:, 0], minlength=store.plan.classes)
+    return torch.stack([(targets == value).sum(0) for value in (0, 1)])
+
+
+def absent_classes(run: Run, store: Store) -> list[str]:
+    """The classes that no image shows whose label the run may read."""
+    counts = class_counts(run, store)
+    there = counts if store.plan.exclusive else counts[1]
+    return [name for name, n in zip(store.plan.labels, there.tolist(), strict=True) if not n]
 
 
 def make_monitor(run: Run, store: Store, unlabeled: Sequence[str], device: torch.device) -> Monitor | None:
@@ -123,7 +140,8 @@ def make_probe(run: Run, store: Store, device: torch.device) -> Probe:
 def _monitored(run: Run, store: Store, names: Sequence[str], device: torch.device, *, focused: bool = False) -> Images:
     """Crops of some cases with their labels as networks are to tell them, the same each time."""
     size = run.recipe.unlabeled or 1
-    count = size * -(-MONITORED[store.plan.dims] // size)
+    wanted = WHOLE if store.plan.classifies else MONITORED[store.plan.dims]
+    count = size * -(-min(wanted, max(len(names), MONITORED[store.plan.dims])) // size)
     (crops,) = some_crops(
         run, store, names, device, count=count, size=count, name="monitor", labels=True, focused=focused
     )
@@ -171,7 +189,7 @@ def make_loader(
     flat = (1,) * (3 - plan.dims)
     margin = tuple((m - p) // 2 for m, p in zip(augmentation(plan).margin(), plan.patch, strict=True))
     kind = methods.find(run.method)
-    if issubclass(kind, Pretrainer):  # it cuts its views itself
+    if issubclass(kind, Pretrainer | Clusterer):  # it cuts its views itself
         margin = (0,) * plan.dims
     patch, margin = (*flat, *plan.patch), (*(0 for _ in flat), *margin)
     place = functools.partial(Stream, patch=patch, margin=margin, seed=run.seed)

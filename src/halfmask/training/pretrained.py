@@ -16,21 +16,26 @@ from torch.serialization import safe_globals
 
 from halfmask.config import nearest
 from halfmask.learning.method import Method, Pretrainer, Segmenter
-from halfmask.networks.factory import name_of
+from halfmask.networks.backbone import Backbone
+from halfmask.networks.factory import kind_of, name_of
 from halfmask.networks.keys import weights_in
 from halfmask.networks.keys.source import Weights
-from halfmask.networks.segmenter import SegmentationNetwork
 from halfmask.progress import say
 from halfmask.training.checkpoint import reason, unpickled
 from halfmask.training.run import BEST, LAST, load_method, read_contents
 from halfmask.training.transfer import networks_of, transfer_all
 
 HUB = {
+    "resnet18": "https://download.pytorch.org/models/resnet18-f37072fd.pth",
     "resnet34": "https://download.pytorch.org/models/resnet34-b627a593.pth",
+    "resnet50": "https://download.pytorch.org/models/resnet50-0676ba61.pth",
+    "vit_b16": "https://download.pytorch.org/models/vit_b_16-c867db91.pth",
+    "vit_ti16": "https://dl.fbaipublicfiles.com/deit/deit_tiny_patch16_224-a1311bcf.pth",
     "swin_tiny": "https://github.com/SwinTransformer/storage/releases/download/v1.0.0/swin_tiny_patch4_window7_224.pth",
     "swin_unetr": "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/model_swinvit.pt",
 }
-"""ImageNet's ResNet-34 (torchvision) and Swin-T (Microsoft); Swin UNETR's encoder after 5,050 CT without labels."""
+"""ImageNet's ResNets and ViT-B/16 (torchvision), DeiT-Ti/16 (Meta) and Swin-T (Microsoft); Swin UNETR's encoder after
+5,050 CT without labels. ResNet-50 is torchvision's first, trained as the paper's."""
 _HUB_NAMES = ", ".join(f"hub:{name}" for name in HUB)
 
 _NUMBERS = [np.dtype(kind) for kind in ("float16", "float32", "float64", "int32", "int64", "bool")]
@@ -72,7 +77,7 @@ def initialize(method: Method, init: str, settings: Mapping[str, Any]) -> None:
     say(f"{init} holds the weights of {' and '.join(weights.title for weights in found)}")
     for name, report in told.items():
         say(f"{name}: {report}")
-    solid = any(network.dims == 3 for network in method.modules() if isinstance(network, SegmentationNetwork))
+    solid = any(network.dims == 3 for network in method.modules() if isinstance(network, Backbone))
     lacks = {key: value for w in found for key, value in w.needs.items() if settings.get(key) != value}
     if lacks and solid:
         given = " ".join(f"--set network.{key}={value}" for key, value in lacks.items())
@@ -131,18 +136,18 @@ def _of_run(folder: Path, which: str | None = None) -> list[Weights]:
     states = networks_of(content["state"])
     if isinstance(method, Pretrainer):
         return [_kept(method, name, parts, states[name]) for name, parts in method.keeps.items()]
-    assert isinstance(method, Segmenter)
-    name, network = next((n, child) for n, child in method.named_children() if child is method.predictor)
-    assert isinstance(network, SegmentationNetwork)
-    kind = name_of(network)
-    return [Weights(f"a {kind}", kind, states[name])]
+    predictor = method.predictor if isinstance(method, Segmenter) else method.get_submodule("student")
+    name, network = next((n, child) for n, child in method.named_children() if child is predictor)
+    assert isinstance(network, Backbone)
+    return [Weights(f"a {name_of(network)}", kind_of(network), states[name])]
 
 
 def _kept(method: Pretrainer, name: str, parts: tuple[str, ...], state: Mapping[str, Tensor]) -> Weights:
     """Of one network those parts that have learned."""
-    kind = name_of(getattr(method, name))
-    title = f"a {kind}'s {' and '.join(parts)}"
-    return Weights(title, kind, {key: value for key, value in state.items() if key.partition(".")[0] in parts})
+    network = getattr(method, name)
+    title = f"a {name_of(network)}'s {' and '.join(parts)}"
+    learned = {key: value for key, value in state.items() if key.partition(".")[0] in parts}
+    return Weights(title, kind_of(network), learned)
 
 
 def _opened(file: Path) -> Mapping[str, Any]:

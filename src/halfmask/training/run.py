@@ -14,7 +14,7 @@ import torch
 from halfmask import __version__, methods
 from halfmask.config import read_settings, settings_of
 from halfmask.data.plan import Plan, plan_of
-from halfmask.learning.method import Method, Segmenter
+from halfmask.learning.method import Classifier, Clusterer, Method, Pretrainer, Segmenter
 from halfmask.learning.recipe import BASE, Recipe
 from halfmask.networks.factory import Builder, network_settings
 from halfmask.training import checkpoint
@@ -79,6 +79,8 @@ def describe(
         ValueError: with every unknown or unfit setting.
     """
     kind = methods.find(method)
+    if not issubclass(kind, Pretrainer) and issubclass(kind, Classifier) != plan.classifies:
+        raise ValueError(_misfit(method, plan))
     own = {k: v for k, v in settings.items() if not k.startswith("network.")}
     of_network = {k.removeprefix("network."): v for k, v in settings.items() if k.startswith("network.")}
     network = network or plan.network
@@ -91,6 +93,8 @@ def describe(
     if kind.recipe.labeled == 0:
         full = replace(full, labeled=0)
     faults: list[str] = []
+    if plan.classifies and (choices.get("slices", 1) != 1 or choices.get("slice_axis")):
+        faults.append("whole images have a label each, not a slice; leave out --slices and --slice-axis")
     with _gathered(faults):
         own = read_settings(kind, own, of=f"method {method!r}")
     with _gathered(faults):
@@ -105,6 +109,14 @@ def describe(
     run = Run(method, complete, network, of_network, full, **choices)
     builder_of(plan, run)  # a network that cannot be made is refused here
     return run
+
+
+def _misfit(method: str, plan: Plan) -> str:
+    """Why a method cannot be trained on a store of such a plan."""
+    if plan.classifies:
+        told = f"the store is one of whole images with classes ({', '.join(plan.labels)}), {method!r} segments"
+        return f"{told}; give 'classification', or prepare the data set without --classes"
+    return f"{method!r} tells whole images apart, and the store is one to segment; prepare it with --classes COLUMN"
 
 
 @contextlib.contextmanager
@@ -188,7 +200,7 @@ def run_of(content: Mapping[str, Any]) -> Run:
     return Run(**{**content["run"], "recipe": Recipe(**content["run"]["recipe"])})
 
 
-def load_run(folder: Path, which: str = LAST) -> tuple[Plan, Run, Segmenter, dict[str, Any]]:
+def load_run(folder: Path, which: str = LAST) -> tuple[Plan, Run, Segmenter | Clusterer | Classifier, dict[str, Any]]:
     """A trained method, ready to predict, with its plan, its run and the rest of the checkpoint.
 
     Raises:
@@ -197,8 +209,8 @@ def load_run(folder: Path, which: str = LAST) -> tuple[Plan, Run, Segmenter, dic
     if which == BEST and not (folder / BEST).exists() and (folder / LAST).exists():
         raise ValueError(f"{folder} holds no {BEST}, as nothing was validated in that run; give --checkpoint last")
     plan, run, method, content = load_method(folder, which)
-    if not isinstance(method, Segmenter):
-        raise ValueError(f"{folder} was trained by {run.method!r}, which does not segment; train from it: --init")
+    if not isinstance(method, Segmenter | Clusterer | Classifier):
+        raise ValueError(f"{folder} was trained by {run.method!r}, which predicts nothing; train from it: --init")
     return plan, run, method.eval(), content
 
 

@@ -11,8 +11,9 @@ import yaml
 
 from halfmask.data.atomic import write_text
 from halfmask.data.store import Store
-from halfmask.learning.method import Segmenter
+from halfmask.learning.method import Classifier, Segmenter
 from halfmask.progress import say
+from halfmask.training.feed import absent_classes
 from halfmask.training.launch import surroundings
 from halfmask.training.options import Options
 from halfmask.training.run import BEST, LAST, Run
@@ -43,11 +44,16 @@ def start(run: Run, store: Store, out: Path, options: Options, *, resume: bool) 
         if len(steps) > 1:
             raise ValueError(f"the processes start from steps {steps}; does every computer see the same {out}?")
         processes.spread([*trainer.method.parameters(), *trainer.method.buffers()])
-        if options.validations and not trainer.exam.cases and isinstance(trainer.method, Segmenter):
+        if options.validations and not trainer.exam.cases and isinstance(trainer.method, Segmenter | Classifier):
             say(f"fold {run.fold} has no cases to validate on, so there will be no {BEST}; predict with {LAST}")
+        if store.plan.classifies and trainer.labeled and (absent := absent_classes(run, store)):
+            say(f"warning: none of the {len(trainer.labeled)} labeled images is {' or '.join(absent)}, so that is not "
+                "learned; give more --labels, or another --draw")  # fmt: skip
         if processes.leads:
             about = dataclasses.asdict(run) | {"store": str(store.path.resolve())}
             about["labeled_cases"] = list(trainer.labeled)
+            if store.plan.classifies:
+                about["task"] = store.plan.task
             write_text(out / "run.yaml", yaml.safe_dump(about, sort_keys=False, default_flow_style=None, width=110))
         return trainer.train()
 

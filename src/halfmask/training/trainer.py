@@ -10,31 +10,31 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
 
 from halfmask.data.atomic import write_text
 from halfmask.data.batch import Batch
 from halfmask.data.store import Store
-from halfmask.inference.predict import Predictor
 from halfmask.learning.clock import Clock
-from halfmask.learning.method import Converged, Segmenter
+from halfmask.learning.method import Classifier, Converged
 from halfmask.learning.minimize import Minimizer, NotFinite
 from halfmask.learning.processes import ALONE, Processes, norm_statistics
 from halfmask.learning.schedules import RATES
 from halfmask.progress import Progress, say
 from halfmask.training import checkpoint
 from halfmask.training.allocator import keep_memory
-from halfmask.training.device import check_precision, compile_networks, layout, make_fabric, make_predictor
+from halfmask.training.device import check_precision, compile_networks, layout, make_fabric
 from halfmask.training.exam import make_exam
-from halfmask.training.feed import augmentation, labeled_cases, make_loader, unlabeled_cases, views
+from halfmask.training.feed import augmentation, class_counts, labeled_cases, make_loader, unlabeled_cases, views
 from halfmask.training.interrupt import Interrupt, Stopped
 from halfmask.training.journal import Journal
 from halfmask.training.made_with import computed_on, made_with
 from halfmask.training.options import Options
 from halfmask.training.pretrained import initialize
 from halfmask.training.run import BEST, LAST, Run, contents, differences, make_method, read_contents
+from halfmask.training.seeds import mixed
+from halfmask.training.sweep import Sweep
 
 LOG_EVERY = 10
 
@@ -75,6 +75,9 @@ class Trainer:
             compile_networks(self.method)
         learned = () if self.loader.unlabeled is None else self.loader.unlabeled.cases
         self.method.begin({case.name: case.shape for case in learned})
+        if isinstance(self.method, Classifier):
+            self.method.count(class_counts(run, store))
+        self.sweep = Sweep(self.method, run, store, self.loader, processes, self.layout)
         optimizers = self.method.optimizers(run.recipe.make_optimizer())
         self.minimize = Minimizer(self.method, optimizers, clip=run.recipe.clip, processes=processes)
         self.statistics = norm_statistics(self.method)
@@ -105,6 +108,7 @@ class Trainer:
                 for batch in self.loader.batches(self.step, self.step if self.done else steps):
                     clock = Clock(self.step, steps, self.loader.epoch(self.step))
                     self.minimize.set_rate(self.method.rate(clock, rate(clock.progress)))
+                    self.sweep(clock)
                     converged = self.take(batch, clock)
                     self.step += 1
                     self.done = self.step == steps
@@ -135,7 +139,7 @@ class Trainer:
 
         Seeds end in zeros without limit, so one process alone draws as rank 0 does.
         """
-        torch.manual_seed(_mix(self.run.seed, clock.step, self.processes.rank))
+        torch.manual_seed(mixed(self.run.seed, clock.step, self.processes.rank))
         self.minimize.step, converged = clock.step, ""
         try:
             batch = views(self.method, self.plan, self.augment, batch)
@@ -287,15 +291,7 @@ class Trainer:
         """Take over weights from elsewhere, and say what went over; see `pretrained.read`."""
         initialize(self.method, init, self.run.network_settings)
 
-    def predictor(self) -> Predictor:
-        assert isinstance(self.method, Segmenter)
-        return make_predictor(self.method, self.plan, self.fabric)
-
     @property
     def _steps(self) -> int:
         assert self.run.recipe.steps is not None
         return self.run.recipe.steps
-
-
-def _mix(*numbers: int) -> int:
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)

@@ -10,6 +10,7 @@ from halfmask.data.batch import IGNORE
 from halfmask.data.plan import Plan
 from halfmask.data.stored_case import StoredCase
 from halfmask.evaluation.metrics import measure
+from halfmask.inference.classify import ClassPredictor
 from halfmask.inference.predict import Predictor
 from halfmask.learning.processes import ALONE, Processes
 
@@ -17,10 +18,16 @@ MOST = {"scans": 10, "pictures": 100}
 """At most so many cases are validated on, the same each time; a picture is a slice, and costs as little."""
 
 
-def validated(cases: Sequence[str], plan: Plan) -> list[str]:
-    """Those of a fold's cases that are looked at during training, evenly over all."""
-    most = MOST["pictures" if plan.orientation is None else "scans"]
+def validated(cases: Sequence[str], plan: Plan, most: int | None = None) -> list[str]:
+    """Those of a fold's cases that are looked at during training, evenly over all; `MOST` of them unless told."""
+    most = most or MOST["pictures" if plan.orientation is None else "scans"]
     return list(cases[:: max(1, -(-len(cases) // most))])
+
+
+def classify(predictor: ClassPredictor, cases: Sequence[StoredCase], processes: Processes = ALONE) -> np.ndarray:
+    """Probabilities (N, K) of what stored images show; shared out over the processes, each is given all."""
+    shares = processes.gather(predictor.probability(c.normalized() for c in cases[processes.rank :: processes.size]))
+    return np.stack([shares[n % processes.size][n // processes.size] for n in range(len(cases))])
 
 
 def validate(

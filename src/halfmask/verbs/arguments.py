@@ -21,24 +21,32 @@ Group = Annotated[
     str | None,
     Doc(r"Regular expression on case names; its first parenthesis is the patient or site: '(patient\d+)'."),
 ]
+Classes = Annotated[
+    str | None,
+    Doc("To tell whole images apart: the CSV table's column of classes, or several columns of 0 and 1, as mel,nevus."),
+]
 Workers = Annotated[int | None, Doc("Processes that work at once; all cores unless given.")]
 Device = Annotated[Literal["auto", "cpu", "cuda"], Doc("Where to compute; auto is cuda where there is one.")]
 
 # What a training is told, with labels or without.
 Steps = Annotated[int | None, Doc("Of training.")]
 Network = Annotated[
-    str | None, Doc("unet, residual_unet, vnet, resnet_unet, swin_unet, swin_unetr or unetr; the plan's unless given.")
+    str | None,
+    Doc(
+        "unet, residual_unet, vnet, resnet_unet, swin_unet, swin_unetr or unetr; to pre-train and classify also "
+        "resnet18, resnet50, vit_ti16 or vit_b16; the plan's unless given."
+    ),
 ]
 Optimizer = Annotated[Literal["sgd", "adam", "adamw"] | None, Doc("The optimizer.")]
 Rate = Annotated[float | None, Doc("The learning rate at the start.")]
 Momentum = Annotated[float | None, Doc("Of sgd, in [0, 1).")]
 WeightDecay = Annotated[float | None, Doc("L2 for sgd and adam, decoupled for adamw.")]
-Schedule = Annotated[Literal["poly", "cosine", "constant"] | None, Doc("Of the rate.")]
+Schedule = Annotated[Literal["poly", "cosine", "step", "constant"] | None, Doc("Of the rate.")]
 Clip = Annotated[float | None, Doc("The largest norm of a gradient; inf for no limit.")]
 Settings = Annotated[list[str] | None, Doc("A setting of the method or network, as weight=0.5 or network.width=16.")]
 Init = Annotated[
     Path | None,
-    Doc("Weights to start from: a run, a file (nnU-Net, nnssl, MONAI, torchvision, Swin), or hub:NAME."),
+    Doc("Weights to start from: a run, a file (nnU-Net, nnssl, MONAI, torchvision, timm, Swin), or hub:NAME."),
 ]
 Resume = Annotated[bool, Doc("Go on with the run in --out after any stop.")]
 Precision = Annotated[Literal["auto", "32", "bf16"], Doc("auto is bf16 on CUDA, else 32.")]
@@ -101,6 +109,11 @@ def budget(text: str | None) -> int | float | None:
     except ValueError:
         pass
     raise ValueError(f"--labels is a count such as 8 or a share such as 0.1 or 10%, got {text!r}")
+
+
+def names(text: str | None) -> tuple[str, ...]:
+    """ "melanoma, nevus" as two names."""
+    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
 
 
 def millimeters(text: str | None) -> tuple[float, ...] | None:

@@ -5,7 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from halfmask.verbs.arguments import Doc, Group, Workers, millimeters, plan_fields, require, worker_count
+from halfmask.verbs.arguments import (
+    Classes,
+    Doc,
+    Group,
+    Workers,
+    millimeters,
+    names,
+    plan_fields,
+    require,
+    worker_count,
+)
 
 if TYPE_CHECKING:
     from halfmask.data.index import Fault
@@ -16,6 +26,7 @@ def check(
     /,
     *,
     group: Group = None,
+    classes: Classes = None,
     out: Annotated[Path | None, Doc("Also write the faults as a CSV table.")] = None,
     workers: Workers = None,
 ) -> list[Fault]:
@@ -24,7 +35,7 @@ def check(
     from halfmask.data.layouts import read_index
     from halfmask.data.parallel import workers as pool
 
-    index = read_index(data, group=group)
+    index = read_index(data, group=group, classes=names(classes))
     with pool(worker_count(workers)) as executor:
         faults = checking.check(index, executor=executor)
     if out is not None:
@@ -38,7 +49,7 @@ def check(
     for fault in faults:
         print(f"{fault.severity}: {fault}")
     errors = sum(f.severity == "error" for f in faults)
-    labeled = sum(c.label is not None for c in index.cases)
+    labeled = sum(c.labeled for c in index.cases)
     print(f"{len(index.cases)} cases, {labeled} with a label: {errors} errors, {len(faults) - errors} warnings")
     return faults
 
@@ -49,6 +60,7 @@ def prepare(
     *,
     out: Annotated[Path, Doc("The store to make; edit its plan.yaml or splits.yaml and run again to change it.")],
     group: Group = None,
+    classes: Classes = None,
     test: Annotated[
         float | None, Doc("Share of the labeled cases to seal, unless the data set says which; 0.2 unless given.")
     ] = None,
@@ -82,7 +94,7 @@ def prepare(
         (dims in (None, 2, 3), f"--dims is 2 or 3, got {dims}"),
         (memory is None or memory > 0, f"--memory is a number of GiB above 0, got {memory}"),
     )
-    index = read_index(data, group=group)
+    index = read_index(data, group=group, classes=names(classes))
     with pool(worker_count(workers)) as executor:
         store = preparing.prepare(
             index, out, test=test, seed=seed, folds=folds, stratify=stratify,

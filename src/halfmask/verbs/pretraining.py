@@ -81,7 +81,7 @@ def pretrain(
         )
     )  # fmt: skip
     if not issubclass(methods.find(method), Pretrainer):
-        raise ValueError(f"{method!r} learns from labels too: give `halfmask train {method} {store}`")
+        raise ValueError(f"{method!r} makes masks, no encoder to start from: give `halfmask train {method} {store}`")
     here = launch.surroundings()
     processes = launch.joint_size(devices, here)
     check_devices(device, here.local if here else processes)

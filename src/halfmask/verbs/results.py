@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from halfmask.verbs.arguments import Device, Doc, Workers, worker_count
+from halfmask.verbs.arguments import Device, Doc, Workers, require, worker_count
+from halfmask.verbs.classes import evaluate_classes, predict_classes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,7 +17,9 @@ def predict(
     images: Annotated[Path | None, Doc("A data set, a folder of images or one image.")] = None,
     /,
     *,
-    out: Annotated[Path | None, Doc("The folder for the masks; RUN/masks unless given, with --split.")] = None,
+    out: Annotated[
+        Path | None, Doc("The folder for the masks, or for a table of classes; RUN/masks or RUN/classes with --split.")
+    ] = None,
     split: Annotated[
         Literal["test", "fold"] | None,
         Doc("Instead of IMAGES, of the run's store: the sealed cases, or those that its fold holds out."),
@@ -27,14 +30,16 @@ def predict(
     overlap: Annotated[float, Doc("Of neighboring windows, in [0, 1).")] = 0.5,
     probability: Annotated[bool, Doc("Also write each class's probability.")] = False,
     entropy: Annotated[bool, Doc("Also write the entropy, 0 sure to 1 undecided.")] = False,
+    saliency: Annotated[bool, Doc("Of whole images: also write maps of where the network looked.")] = False,
     device: Device = "auto",
 ) -> list[Path]:
-    """Write a mask for each image, in the image's own geometry and format."""
+    """Write a mask for each image, in the image's own geometry and format; or a table of what whole images show."""
     from halfmask.data.layouts import read_images
     from halfmask.data.store import Store
     from halfmask.evaluation import note
     from halfmask.inference.predict import predict_cases
-    from halfmask.training.device import make_fabric, make_predictor
+    from halfmask.learning.method import Classifier
+    from halfmask.training.device import make_class_predictor, make_fabric, make_predictor
     from halfmask.training.run import load_run
     from halfmask.training.seen import held_out, sealed
 
@@ -42,10 +47,8 @@ def predict(
         raise ValueError("give either IMAGES or --split")
     if not 0 <= overlap < 1:
         raise ValueError(f"--overlap lies in [0, 1), got {overlap}")
-    if out is None:
-        if split is None:
-            raise ValueError("give --out, the folder for the masks; only --split has a place of its own, RUN/masks")
-        out = run / "masks"
+    if out is None and split is None:
+        raise ValueError("give --out, the folder for the masks; only --split has a place of its own in RUN")
     if split == "fold" and checkpoint == "best":
         raise ValueError(
             "the cases that the fold holds out chose best.pt, so they cannot test it; use --checkpoint last"
@@ -62,9 +65,19 @@ def predict(
     if fabric.device.type == "cuda":
         fabric = make_fabric(device, told.precision)
     method.to(fabric.device)
-    predictor = make_predictor(method, plan, fabric, flips=flips, overlap=overlap)
     about = {"run": str(run.resolve()), "method": told.method, "checkpoint": checkpoint, "flips": flips}
-    about |= {"overlap": overlap, "split": split, "source": None if images is None else str(images.resolve())}
+    about |= {"split": split, "source": None if images is None else str(images.resolve())}
+    if isinstance(method, Classifier):
+        require(
+            (not probability, "--probability writes maps; the table holds each image's probabilities anyway"),
+            (not entropy, "--entropy writes maps, and whole images have none"),
+            (overlap == 0.5, "--overlap is of windows, and whole images are seen at once"),
+        )
+        classified = make_class_predictor(method, plan, fabric, flips=flips)
+        return [predict_classes(cases, classified, out or run / "classes", about, saliency=saliency)]
+    require((not saliency, "--saliency is of whole images' classes; a mask shows by itself what was looked at"))
+    out, about = out or run / "masks", about | {"overlap": overlap}
+    predictor = make_predictor(method, plan, fabric, flips=flips, overlap=overlap)
     note.forget(out)
     masks = predict_cases(cases, predictor, out, probability=probability, entropy=entropy, about=about)
     print(f"{len(masks)} masks in {out}")
@@ -73,7 +86,7 @@ def predict(
 
 def evaluate(
     predictions: Annotated[Path, Doc("The folder of masks that `halfmask predict` wrote.")],
-    labels: Annotated[Path, Doc("The data set, or a folder of label files of the same names.")],
+    labels: Annotated[Path, Doc("The data set, its table, or a folder of label files of the same names.")],
     /,
     *,
     out: Annotated[
@@ -85,16 +98,25 @@ def evaluate(
     ] = None,
     workers: Workers = None,
 ) -> pd.DataFrame:
-    """Compare masks with labels; a table per case and structure, and its summary."""
+    """Compare masks with labels, case by case; clusters are named by the labels. Or classes of whole images."""
     from halfmask.data.parallel import workers as pool
-    from halfmask.evaluation import compare, note, table
+    from halfmask.evaluation import class_truth, compare, naming, note, table
 
     out = out or predictions / "metrics.csv"
+    if class_truth.classifies(predictions):
+        require((ignore_value is None, "--ignore-value is of masks, and the class of a whole image is known or empty"))
+        return evaluate_classes(predictions, labels, out)
     matched = compare.match(predictions, labels, ignore=ignore_value)
+    named: list[str] = []
     with pool(worker_count(workers)) as executor:
+        if clusters := naming.unnamed(predictions):
+            place = predictions / naming.NAMED
+            matched, named = naming.name_clusters(matched, clusters, place, executor=executor)
+            told = ", ".join(f"{number} is {name}" for number, name in enumerate(named))
+            print(f"The labels of these {len(matched.pairs)} cases named the clusters: {told}; named masks in {place}")
         result = compare.measured(matched, executor=executor)
     table.write(result, out)
-    note.write(predictions, labels, matched, out)
+    note.write(predictions, labels, matched, out, named)
     summary = table.summary(result)
     table.write(summary, out.with_name(f"{out.stem}-summary{out.suffix}"))
     print(table.render(summary))
@@ -103,7 +125,9 @@ def evaluate(
 
 
 def report(
-    runs: Annotated[list[Path], Doc("Runs, whose masks lie in RUN/masks, or folders of masks; or one study.")],
+    runs: Annotated[
+        list[Path], Doc("Runs, with masks in RUN/masks or classes in RUN/classes; folders of either; or one study.")
+    ],
     /,
     *,
     out: Annotated[Path, Doc("The page to write, one file that needs no other.")] = Path("report.html"),
@@ -113,6 +137,7 @@ def report(
     Of a study there are also table.md and table.tex beside it.
     """
     from halfmask.data.atomic import write_text
+    from halfmask.report.classification_page import classification_page
     from halfmask.report.gather import gather
     from halfmask.report.page import page
     from halfmask.report.study import is_study
@@ -121,10 +146,13 @@ def report(
     studies = [folder for folder in runs if is_study(folder)]
     if studies and len(runs) > 1:
         raise ValueError(f"{studies[0]} is a study, which has a report of its own; give it alone")
-    made = study_page(studies[0]) if studies else page(gather(runs))
     if studies:
+        made = study_page(studies[0])
         for name, text in study_tables(studies[0]).items():
             write_text(out.parent / name, text)
+    else:
+        entries = gather(runs)
+        made = (classification_page if any(entry.classifies for entry in entries) else page)(entries)
     write_text(out, made.html)
     for line in (*made.missing, made.summary, f"The report is in {out}"):
         print(line)

@@ -40,6 +40,12 @@ if TYPE_CHECKING:
     from halfmask.training.run import Run
 
 
+BESTS = {
+    "best_validation_dice": "Dice", "best_validation_auc": "AUC", "best_validation_log_loss": "log loss",
+}  # fmt: skip
+"""What result.json may say of the best grade in validation."""
+
+
 def train(
     method: Annotated[str, Doc("See `halfmask methods`. auto is the one to try first, or with --search the best.")],
     store: Annotated[Path, Doc("What `halfmask prepare` made.")],
@@ -60,7 +66,9 @@ def train(
     draw: Annotated[int | None, Doc("Which draw of labeled cases and slices; the seed's own unless given.")] = None,
     steps: Steps = None,
     network: Network = None,
-    batch: Annotated[str | None, Doc("Labeled and unlabeled images a step and device, as 2+2.")] = None,
+    batch: Annotated[
+        str | None, Doc("Labeled and unlabeled images a step and device, as 2+2; a count where no label is read.")
+    ] = None,
     optimizer: Optimizer = None,
     rate: Rate = None,
     momentum: Momentum = None,
@@ -81,8 +89,9 @@ def train(
 ) -> dict[str, Any]:
     """Train a method on a store; stops cleanly on Ctrl-C and goes on with --resume."""
     from halfmask.data.store import Store
+    from halfmask.learning.method import Clusterer
     from halfmask.learning.recipe import Recipe
-    from halfmask.methods import RECOMMENDED
+    from halfmask.methods import RECOMMENDED, find
     from halfmask.progress import say
     from halfmask.training import launch
     from halfmask.training.device import check_devices, precision_of
@@ -100,11 +109,14 @@ def train(
             validations=validations, save_seconds=save_seconds, threads=threads, cache=cache, devices=devices,
         ),
     )  # fmt: skip
+    clusters = method != "auto" and issubclass(find(method), Clusterer)
+    _check_reads(method, store, labels=labels, slices=slices, draw=draw, clusters=clusters)
     here = launch.surroundings()
     processes = launch.joint_size(devices, here)
     check_devices(device, here.local if here else processes)
     opened = Store(store)
-    asked = Recipe(optimizer, rate, momentum, weight_decay, schedule, clip, steps, *halves(batch))
+    size = f"1+{batch}" if clusters and batch is not None and "+" not in batch else batch  # of images alone
+    asked = Recipe(optimizer, rate, momentum, weight_decay, schedule, clip, steps, *halves(size))
     described = lambda method: describe(
         opened.plan,
         method,
@@ -122,26 +134,52 @@ def train(
         processes=processes,
     )
     _check_search(method, search=search, candidates=candidates, slices=slices, processes=processes, given=settings(set))
+    require((not search or not opened.plan.classifies, f"a search compares what segments, and {store} is one of whole "
+             "images with classes; leave out --search"))  # fmt: skip
     if search:
         check_unused(out, resume=resume)
         method = _searched(described("supervised"), asked, opened, out, candidates, device)
+    elif method == "auto" and opened.plan.classifies:
+        method = "classification"
+        say(f"auto: {method}, as {store} is one of whole images with classes")
     elif method == "auto":
         method = RECOMMENDED
         say(f"auto: {method}, level with the best in validation where we compared all; --search asks your own labels")
     run = described(method)
-    if not run.recipe.labeled:
-        raise ValueError(f"{method!r} learns from images alone: give `halfmask pretrain {method} {store}`")
     if processes > 1 and here is None:
         raise launch.SeveralProcesses(processes)
     options = Options(device, compile, threads, validations, save_seconds, cache)
     result = start(run, opened, out, options, resume=resume)
     if here is not None and here.rank > 0:
         return result
-    dice = result["best_validation_dice"]
+    if clusters:
+        print(f"{out}: {result['steps']} steps of {method} in {result['seconds']:.0f} s on {result['unlabeled']} "
+              "cases; no label was read, and `halfmask evaluate` names the clusters")  # fmt: skip
+        return result
+    best = next(
+        (f", best validation {name} {result[key]:.4f}" for key, name in BESTS.items() if result.get(key) is not None),
+        "",
+    )
     print(f"{out}: {result['steps']} steps of {method} in {result['seconds']:.0f} s with "
           f"{len(result['labeled'])} labeled and {result['unlabeled']} unlabeled cases"
-          + (f", best validation Dice {dice:.4f}" if dice is not None else ""))  # fmt: skip
+          + best)  # fmt: skip
     return result
+
+
+def _check_reads(
+    method: str, store: Path, *, labels: str | None, slices: float, draw: int | None, clusters: bool
+) -> None:
+    """Some methods learn from images alone: of those that make clusters there are no labels to choose, and those that
+    pre-train have a verb of their own."""
+    from halfmask.learning.method import Pretrainer
+    from halfmask.methods import find
+
+    if method != "auto" and issubclass(find(method), Pretrainer):
+        raise ValueError(f"{method!r} learns from images alone: give `halfmask pretrain {method} {store}`")
+    given = {"--labels": labels is not None, "--slices": slices != 1, "--draw": draw is not None}
+    if clusters and any(given.values()):
+        told = ", ".join(option for option, asked in given.items() if asked)
+        raise ValueError(f"{method!r} learns from images alone and reads no label; leave out {told}")
 
 
 def _check_search(

@@ -34,7 +34,9 @@ class RotationInpaintingContrast(Pretrainer):
     quarters of a turn; else see `augment.turns`. A batch that is of one subject by chance has no contrast: 0.
 
     Args:
-        rotation, inpainting, contrast: λ1, λ2, λ3 of the losses.
+        rotation: λ1, of the loss of that name.
+        inpainting: λ2.
+        contrast: λ3.
         temperature: τ.
         features: of the projection, in which views are compared.
     """

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from halfmask.config import Weight
 from halfmask.learning.method import Segmenter
 from halfmask.learning.schedules import sigmoid_rampup
-from halfmask.losses.segmentation import dice, dice_ce
+from halfmask.losses.segmentation import dice, dice_ce, weights_of
 from halfmask.networks.factory import Builder
 
 
@@ -24,6 +24,8 @@ class CrossTeaching(Segmenter):
         peer: the second architecture.
         peer_settings: of that architecture where they differ from its own defaults, e.g. ``embed=48,window=8``.
         predict_with: the run's network, as in the paper, or the peer, which S4MI reports.
+        class_weights: of the supervised cross-entropy, as S4MI tries them: one for each class (background first) or
+            region; all alike unless given.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class CrossTeaching(Segmenter):
         peer: str = "swin_unet",
         peer_settings: dict[str, Any] | None = None,
         predict_with: Literal["network", "peer"] = "network",
+        class_weights: tuple[Weight, ...] | None = None,
     ):
         super().__init__(network)
         if peer == network.name:
@@ -44,6 +47,7 @@ class CrossTeaching(Segmenter):
             )
         self.student, self.peer = network(), network(peer, **(peer_settings or {}))
         self.weight, self.ramp, self.predict_with = weight, ramp, predict_with
+        self.class_weights = weights_of(class_weights, network.classes)
 
     @property
     def predictor(self):
@@ -58,7 +62,7 @@ class CrossTeaching(Segmenter):
         student, peer = (self.decide(logits[n:])[1] for logits in (p, q))
         minimize(
             [self.student, self.peer],
-            supervised=dice_ce(p[:n], y) + dice_ce(q[:n], y),
+            supervised=dice_ce(p[:n], y, self.class_weights) + dice_ce(q[:n], y, self.class_weights),
             cross_unlabeled=weight * (dice(p[n:], peer) + dice(q[n:], student)),
         )
         minimize.log(agreement=(student == peer).float().mean())
