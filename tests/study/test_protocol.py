@@ -7,7 +7,7 @@ import pytest
 from halfmask.study.grid import arms, budgets, trials
 from halfmask.study.jobs import Place, pretrainings, shared
 from halfmask.study.protocol import read_study
-from halfmask.study.runs import pretrained_name
+from halfmask.study.runs import init, pretrained_name
 
 
 def study(tmp_path, text):
@@ -106,8 +106,8 @@ def test_all_faults_come_at_once_with_the_nearest_known_key(tmp_path):
             "two variants of pretraining would be called 'a-b'",
         ),
         (
-            "name: a\nmethods: {supervised: }\npretraining: {x: {init: weights.pt}}",
-            "study.yaml: pretraining: 'x': no file",
+            "name: a\nmethods: {supervised: }\nnetworks: {unet: }\npretraining: {x: {method: cass, on: unit}}",
+            "study.yaml: pretraining: 'x': on: no network 'unit'; did you mean 'unet'?",
         ),
         (
             "name: a\nmethods: {supervised: }\nreported: {source: b, rows: {supervised: [69.5]}}",
@@ -187,10 +187,33 @@ def test_numbers_as_people_write_them(tmp_path):
 
 def test_weights_lie_beside_the_study_file_or_in_the_hub(tmp_path):
     (tmp_path / "weights.pt").touch()
-    text = "name: a\nmethods: {supervised: }\npretraining: {file: {init: weights.pt}, hub: {init: 'hub:resnet35'}}"
-    file, hub = arms(study(tmp_path, text))
+    text = """
+        name: a
+        methods: {supervised: }
+        pretraining: {file: {init: weights.pt}, hub: {init: 'hub:resnet3'}, lost: {init: gone.pt}}"""
+    file, hub, lost = arms(study(tmp_path, text))
     assert (file.pretraining.init, file.missing) == (str(tmp_path / "weights.pt"), "")
-    assert "no weights 'hub:resnet35' (did you mean 'hub:resnet34'?)" in hub.missing
+    assert "no weights 'hub:resnet3' (did you mean 'hub:resnet34'?)" in hub.missing
+    assert lost.missing == f"no weights '{tmp_path / 'gone.pt'}': no such file or run", "the row is not run"
+
+
+def test_a_pretraining_may_be_done_with_one_network_for_all(tmp_path):
+    """As cass leaves a network of either kind: one folder, one command, from which both rows start."""
+    text = """
+        name: a
+        prepare: {classes: kind}
+        methods: {classification: }
+        networks: {CNN: {network: resnet18, width: 8}, ViT: {network: vit_ti16}}
+        pretraining: {CASS: {method: cass, on: CNN, peer: vit_ti16}, DINO: {method: dino}}"""
+    told = study(tmp_path, text)
+    found = shared(trials(told, [0]))
+    assert set(found) == {"cass-cnn-f0", "dino-cnn-f0", "dino-vit-f0"}
+    commands = {job.name: job.commands[0] for job in pretrainings(found, told, Place(tmp_path, tmp_path))}
+    words = commands["pretrain cass-cnn-f0"]
+    assert words[words.index("--network") + 1] == "resnet18" and told.classifies
+    assert {trial.arm.title for trial in trials(told, [0]) if "CASS" in trial.arm.title} == {
+        "classification + CASS (CNN)", "classification + CASS (ViT)",
+    }  # fmt: skip
 
 
 def test_pretraining_is_of_the_network_that_goes_on_with_it(tmp_path):
@@ -207,6 +230,26 @@ def test_pretraining_is_of_the_network_that_goes_on_with_it(tmp_path):
     assert words[:3] == ("pretrain", "telepathy", "store")
     options = " ".join(words)
     assert "--fold 1 --network unet --set layers=2 --set network.width=64" in options
+
+
+def test_one_pretraining_may_serve_the_arms_of_all_networks(tmp_path):
+    """As cass trains a network of either kind at once: once a fold, on the network named, whoever comes first."""
+    text = """
+        name: a
+        methods: {classification: {networks: [ViT, Res], pretraining: [both]}}
+        networks: {ViT: {network: vit_ti16}, Res: {network: resnet18, width: 8}}
+        pretraining: {both: {method: cass, on: Res}}
+        prepare: {classes: kind}
+    """
+    read = study(tmp_path, text)
+    found = trials(read, [0, 1])
+    assert [trial.arm.network.label for trial in found[:2]] == ["ViT", "Res"]
+    users = shared(found)
+    assert list(users) == ["both-res-f0", "both-res-f1"]
+    assert len({init(trial.arm, trial.fold, tmp_path) for trial in found if trial.fold == 0}) == 1
+    for job in pretrainings(users, read, Place(tmp_path, tmp_path)):
+        assert "--network resnet18 --set network.width=8" in " ".join(job.commands[0])
+    assert "on: no network 'Ress'; did you mean 'Res'?" in faults(tmp_path, text.replace("on: Res", "on: Ress"))
 
 
 def test_names_that_lead_out_of_the_folder_stay_in_it(tmp_path):
@@ -266,3 +309,18 @@ def test_what_this_version_lacks_is_named_and_not_a_fault(tmp_path):
     assert "did you mean 'mean_teacher'?" in missing["mean_techer (unet)"]
     assert "no network 'resnet999'" in missing["supervised (resnet999)"]
     assert "no method 'telepathy'" in missing["supervised + telepathy (unet)"]
+
+
+def test_a_row_that_reads_no_labels_has_a_column_of_its_own(tmp_path):
+    text = "name: a\nmethods: {supervised: , picie: }\nlabels: [1, 2]\ndraws: [0, 1]\nseeds: [3, 4]\n"
+    read = study(tmp_path, text)
+    assert [b.title for b in budgets(read)] == ["no labels", "1 label", "2 labels"]
+    found = trials(read, [0])
+    own = [trial.name for trial in found if trial.arm.method == "picie"]
+    assert own == ["picie-no-labels-f0-d0-s3", "picie-no-labels-f0-d0-s4"]  # once a seed, whatever is labeled
+    assert len(found) == 2 + 2 * 2 * 2
+    alone = study(tmp_path, text.replace("supervised: , ", ""))
+    assert [b.title for b in budgets(alone)] == ["no labels"]
+    assert "the method 'picie' reads no labels; leave out labels" in faults(
+        tmp_path, "name: a\nmethods: {picie: {labels: [1]}}\nlabels: [1]\n"
+    )

@@ -52,7 +52,8 @@ class TestOf:
 
     def test_its_smoke_run_has_every_row_and_few_runs(self, file, tmp_path):
         (tmp_path / COHORT).mkdir()
-        (tmp_path / COHORT / "dataset.json").touch()  # so that none is made
+        for made in ("dataset.json", "cases.csv"):  # so that none is made
+            (tmp_path / COHORT / made).touch()
         told = read_study(file)
         small, place = make_small(told, Place(tmp_path, tmp_path))
         assert [arm.title for arm in arms(small)] == [arm.title for arm in arms(told)]
@@ -76,6 +77,27 @@ def test_a_smoke_run_goes_from_data_to_report(name, tmp_path):
     for arm in told["arms"]:
         assert arm in cells and arm in page
     assert ("not run" in cells) == any(arm not in able for arm in told["arms"])
+
+
+def test_a_smoke_run_of_whole_images_goes_from_data_to_report(tmp_path):
+    """One pre-training that both networks start from, and where each of them looks."""
+    (tmp_path / "whole.yaml").write_text("""
+        name: whole
+        prepare: {classes: kind}
+        methods: {classification: }
+        networks: {CNN: {network: resnet18}, ViT: {network: vit_ti16}}
+        pretraining: {CASS: {method: cass, on: CNN, peer: vit_ti16}}
+        recipe: {steps: 100}""")
+    table = verbs.study(tmp_path / "whole.yaml", out=tmp_path / "out", smoke=True)
+    told = json.loads((tmp_path / "out/study.json").read_text())
+    assert (told["task"], {run["state"] for run in told["runs"]}) == ("classification", {"done"})
+    mean = table[table["structure"] == "mean"]
+    assert list(mean["arm"]) == ["classification + CASS (CNN)", "classification + CASS (ViT)"]
+    assert mean["auc"].between(0, 1).all() and set(mean["case"]) == {"all"}
+    looked = {folder.name for folder in (tmp_path / "out/runs").glob("*/classes/saliency/*")}
+    assert looked == {"gradient", "grad_cam", "rollout"}
+    page = (tmp_path / "out/report.html").read_text()
+    assert all(text in page for text in ("ROC", "attention rollout", "Pointing game", *told["arms"]))
 
 
 def _header(file):

@@ -8,7 +8,7 @@ from halfmask.data.split import Splits
 from halfmask.evaluation import table
 from halfmask.study.grid import trials
 from halfmask.study.protocol import study_of
-from halfmask.study.results import Record
+from halfmask.study.results import Record, baseline
 from halfmask.study.supervise import Outcome
 
 STUDY = study_of({"name": "a", "methods": {"supervised": {}, "fixmatch": {}}}, where="here")
@@ -28,6 +28,22 @@ def runs(tmp_path):
         (masks.parent / "run.yaml").write_text(yaml.safe_dump(about))
     splits = Splits(("007", "NA"), ((),), (("x1", "x2", "y"),), {"x1": "x", "x2": "x", "007": "bond"})
     return tmp_path, both, Record(tmp_path, STUDY, both, splits, smoke=False)
+
+
+def test_training_alone_is_the_baseline_unless_another_is_named():
+    of = lambda **told: baseline(study_of({"name": "a", **told}, where="here"))
+    whole = {"prepare": {"classes": "kind"}, "methods": {"classification": {}}, "networks": {"resnet18": {}},
+             "pretraining": {"none": None, "dino": {}}}  # fmt: skip
+    assert of(methods={"fixmatch": {}, "supervised": {}}) == "supervised"
+    assert of(**whole) == "classification" and of(**whole, baseline="classification + dino") == "classification + dino"
+    assert of(methods={"fixmatch": {}}) is None
+
+
+def test_whole_images_have_no_slices_to_label():
+    whole = {"name": "a", "prepare": {"classes": "kind"}, "methods": {"classification": {}}}
+    for slices in ({"slices": [0.5]}, {"slice_axis": 1}):
+        with pytest.raises(ValueError, match="leave out slices and slice_axis"):
+            study_of(whole | slices, where="here")
 
 
 def test_figures_are_of_done_runs_alone(runs):

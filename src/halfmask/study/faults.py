@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from halfmask.config import nearest
 from halfmask.data.plan import Plan
+from halfmask.evaluation.classification import OVERALL
 from halfmask.evaluation.metrics import DISTANCES, METRICS, OVERLAP
 from halfmask.study.grid import Arm, arms, budgets, trials
 from halfmask.study.protocol import ROWS, Study
@@ -34,6 +35,8 @@ def faults_of(study: Study, dropped: Collection[str] = ()) -> list[str]:
     faults += _strange_plan(study.plan)
     faults += [f"{what}: {value!r} is given twice" for what in ("labels", "slices", "folds", "draws", "seeds")
                for value in _twice(getattr(study, what))]  # fmt: skip
+    if study.classifies and (study.slices != [1.0] or study.slice_axis):
+        faults.append("whole images have a label each, not a slice; leave out slices and slice_axis")
     if study.measured_on == "fold" and study.checkpoint == "best":
         faults.append("checkpoint best is chosen by the cases that measured_on fold measures; take last")
     return faults if faults or dropped else _strange_runs(study, rows)
@@ -51,7 +54,7 @@ def _strange_figures(study: Study, columns: int) -> Iterator[str]:
     if study.reported is None:
         return
     metric = study.reported.metric
-    known = {*METRICS, *DISTANCES}
+    known = {*OVERALL} if study.classifies else {*METRICS, *DISTANCES}
     if metric not in known:
         yield f"reported: no metric is called {metric!r}; {nearest(metric, known)}"
     for title, figures in study.reported.rows.items():

@@ -174,7 +174,8 @@ def _prepared(study: Study, place: Place, spacing: object) -> Iterator[tuple[Sto
         yield store, store.splits
         return
     options = study.prepare
-    index = read_index(place.data, group=options.group)
+    columns = tuple(options.classes.split(",")) if options.classes else ()
+    index = read_index(place.data, group=options.group, classes=columns)
     if options.ignore_value is not None:
         index = replace(index, ignore=options.ignore_value)
     splits = draw_splits(
@@ -193,8 +194,8 @@ def _sample(index: Index, splits: Splits) -> Index:
     """A few cases outside the test part, evenly over the data set."""
     tested = set(splits.test)
     rest = [case for case in index.cases if case.name not in tested]
-    labeled = [case for case in rest if case.label is not None]
-    others = [case for case in rest if case.label is None]
+    labeled = [case for case in rest if case.labeled]
+    others = [case for case in rest if not case.labeled]
     evenly = lambda cases: [cases[i * len(cases) // SAMPLE] for i in range(min(SAMPLE, len(cases)))]
     few = [replace(case, split=None) for case in (*evenly(labeled), *evenly(others))]
     return replace(index, cases=tuple(dict.fromkeys(few)))

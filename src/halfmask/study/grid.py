@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from halfmask import methods
-from halfmask.learning.method import Pretrainer
+from halfmask.config import nearest
+from halfmask.learning.method import Clusterer, Pretrainer
 from halfmask.study.protocol import Row, Study, Training
 from halfmask.study.rows import NONE, Network, Own, Pretraining, check_method, network_of, pretraining_of, slug
 
@@ -19,6 +20,7 @@ class Arm:
     Attributes:
         missing: which of its parts this version does not have, in words; empty if it can be run.
         labels: the budgets that it is run with; None for all.
+        unlabeled: it reads no labels, so it is run once a seed and fold, with the budget `NO_LABELS`.
     """
 
     title: str
@@ -29,6 +31,7 @@ class Arm:
     recipe: Training
     labels: tuple[str, ...] | None
     missing: str
+    unlabeled: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,9 @@ class Budget:
     title: str
     labels: str
     slices: float
+
+
+NO_LABELS = Budget("no labels", "none", 1.0)
 
 
 @dataclass(frozen=True)
@@ -61,27 +67,45 @@ def arms(study: Study, *, faults: list[str] | None = None, dropped: Collection[s
     wrong = [] if faults is None else faults
     networks = [network_of(label, row or {}, wrong) for label, row in study.networks.items()] or [(Network(), "")]
     variants = [pretraining_of(label, row or {}, wrong) for label, row in study.pretraining.items()]
-    variants = variants or [(Pretraining(), "")]
+    variants = [(_placed(v, [n for n, _ in networks], wrong), why) for v, why in variants] or [(Pretraining(), "")]
     found = []
     for label, row in study.methods.items():
         own = Own.of(label, dict(row or {}), study, wrong, dropped)
         lacking = check_method(own.method, own.settings, f"methods: {label!r}", wrong)
         if not lacking and issubclass(methods.find(own.method), Pretrainer):
             wrong.append(f"methods: {label!r}: the method {own.method!r} pre-trains; write it under pretraining")
+        unlabeled = not lacking and issubclass(methods.find(own.method), Clusterer)
+        if unlabeled and own.labels is not None:
+            wrong.append(f"methods: {label!r}: the method {own.method!r} reads no labels; leave out labels")
         for (network, no_network), (variant, no_variant) in itertools.product(networks, variants):
             if own.wants("networks", network.label) and own.wants("pretraining", variant.label):
                 title = label + (f" + {variant.label}" if variant.label != NONE else "")
                 title += f" ({network.label})" if len(networks) > 1 else ""
                 missing = "; ".join(filter(None, (lacking, no_network, no_variant)))
-                found.append(Arm(title, own.method, own.settings, network, variant, own.recipe, own.labels, missing))
+                arm = Arm(title, own.method, own.settings, network, variant, own.recipe, own.labels, missing, unlabeled)
+                found.append(arm)
     return found
 
 
+def _placed(variant: Pretraining, networks: Sequence[Network], faults: list[str]) -> Pretraining:
+    """The variant with the network that it is done with for all arms, if it names one."""
+    if variant.on is None:
+        return variant
+    known = {network.label: network for network in networks}
+    if variant.on not in known:
+        faults.append(f"pretraining: {variant.label!r}: on: no network {variant.on!r}; {nearest(variant.on, known)}")
+    return replace(variant, network=known.get(variant.on))
+
+
 def budgets(study: Study) -> list[Budget]:
-    """The columns, in the file's order."""
+    """The columns: first that of no labels, if some row reads none; then those of the file, in its order."""
     several = len(study.slices) > 1 or study.slices != [1.0]
     counted = study.labels != ["all"] or not several
-    return [
+    rows = arms(study)
+    none = [NO_LABELS] if any(arm.unlabeled for arm in rows) else []
+    if rows and all(arm.unlabeled for arm in rows):
+        return none
+    return none + [
         Budget(", ".join([_of_labels(labels)] * counted + [f"{_percent(slices)} of slices"] * several), labels, slices)
         for labels in study.labels
         for slices in study.slices
@@ -93,7 +117,11 @@ def trials(study: Study, folds: Sequence[int]) -> list[Trial]:
     found = []
     draws: Sequence[int | None] = study.draws or [None]
     for fold, draw, seed, budget, arm in itertools.product(folds, draws, study.seeds, budgets(study), arms(study)):
-        if arm.labels is None or budget.labels in arm.labels:
+        if arm.unlabeled:
+            wanted = budget == NO_LABELS and draw == draws[0]
+        else:
+            wanted = budget != NO_LABELS and (arm.labels is None or budget.labels in arm.labels)
+        if wanted:
             parts = [arm.title, budget.title, f"f{fold}", *([] if draw is None else [f"d{draw}"]), f"s{seed}"]
             found.append(Trial("-".join(map(slug, parts)), arm, budget, fold, draw, seed))
     return found

@@ -48,7 +48,8 @@ def pretrainings(users: Mapping[str, Trial], study: Study, place: Place) -> list
     """
     found = []
     for name, trial in users.items():
-        variant, network = trial.arm.pretraining, trial.arm.network
+        variant = trial.arm.pretraining
+        network = variant.network or trial.arm.network
         assert variant.method is not None
         store = _own_store(variant) if variant.data else STORE
         words = ["pretrain", variant.method, store, "--out", f"{PRETRAINED}/{name}", "--resume"]
@@ -67,7 +68,9 @@ def run_job(study: Study, trial: Trial, run: Run, place: Place, cost: Cost, *, t
     train = train_words(asdict(run), STORE, folder)
     train += ["--validations", str(study.validations), "--resume"]
     predict = ["predict", folder, "--split", study.measured_on, "--store", STORE, "--checkpoint", study.checkpoint]
-    evaluate = ["evaluate", f"{folder}/masks", _named(place.data, place.out), "--workers", "1"]
+    predict += ["--saliency"] if study.classifies else []
+    masks = f"{folder}/{'classes' if study.classifies else 'masks'}"
+    evaluate = ["evaluate", masks, _named(place.data, place.out), "--workers", "1"]
     arm = trial.arm
     needs = () if arm.pretraining.method is None else (f"pretrain {pretrained_name(arm, trial.fold)}",)
     commands = tuple(tuple(words) for words in (train, predict, evaluate))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import multiprocessing
 import os
@@ -124,7 +125,6 @@ def _cost(asked: Mapping[str, Any], store: Path, device: str, loading: float) ->
     from halfmask.training.options import Options
     from halfmask.training.run import run_of
     from halfmask.training.trainer import Trainer
-    from halfmask.training.validation import validate
 
     begun = time.monotonic()
     opened = Store(store)
@@ -133,6 +133,10 @@ def _cost(asked: Mapping[str, Any], store: Path, device: str, loading: float) ->
         trainer = Trainer(run, opened, Path(out), Options(device=device, cache=0.0, validations=0))
         batches = trainer.loader.batches(0, WARM + TIMED)
         times = []
+        before = time.monotonic()
+        trainer.sweep(Clock(0, WARM + TIMED, 0))
+        _wait_for(trainer.device)
+        swept = time.monotonic() - before
         for step, batch in enumerate(batches):
             before = time.monotonic()
             trainer.take(batch, Clock(step, WARM + TIMED, 0))
@@ -142,12 +146,13 @@ def _cost(asked: Mapping[str, Any], store: Path, device: str, loading: float) ->
                 break
         started = time.monotonic() - begun - sum(times[WARM:])
         before = time.monotonic()
-        validate(trainer.predictor(), [opened.case(trainer.labeled[0])], opened.plan)
+        trainer.exam.predict(opened.case((trainer.labeled or trainer.unlabeled)[0]))
         case = time.monotonic() - before
+        steps_per_epoch = next(step for step in itertools.count(1) if trainer.loader.epoch(step))
     cuda = trainer.device.type == "cuda"
     return Cost(
         start=round(loading + started, 3),
-        step=round(min(times[WARM:]), 4),
+        step=round(min(times[WARM:]) + swept / steps_per_epoch, 4),
         case=round(case, 3),
         memory=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 3),
         gpu=round(torch.cuda.max_memory_reserved() / 2**30 + CONTEXT, 3) if cuda else 0.0,

@@ -65,6 +65,11 @@ def _spacing(value: Any) -> Any:
     return ",".join(str(part).strip() for part in parts)
 
 
+def _columns(value: Any) -> Any:
+    """As `halfmask prepare --classes` takes it: "mel,nevus"; a list is as good."""
+    return ",".join(map(str, value)) if isinstance(value, list) else value
+
+
 def _pattern(value: str) -> str:
     try:
         re.compile(value)
@@ -111,6 +116,7 @@ class Preparation(_Part):
     """Options of ``halfmask prepare``, by the same names."""
 
     group: Annotated[str, AfterValidator(_pattern)] | None = None
+    classes: Annotated[Text, BeforeValidator(_columns)] | None = None
     test: Annotated[float, Field(ge=0, lt=1)] | None = None
     seed: Seed | None = None
     dims: Literal[2, 3] | None = None
@@ -130,7 +136,7 @@ class Training(_Part):
     rate: Annotated[float, Field(gt=0)] | None = None
     momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
     weight_decay: Annotated[float, Field(ge=0)] | None = None
-    schedule: Literal["poly", "cosine", "constant"] | None = None
+    schedule: Literal["poly", "cosine", "step", "constant"] | None = None
     clip: Annotated[float, Field(gt=0, allow_inf_nan=True)] | None = None
 
 
@@ -184,6 +190,11 @@ class Study(_Part):
     measured_on: Literal["test", "fold"] = "test"
     baseline: Text | None = None
     reported: Reported | None = None
+
+    @property
+    def classifies(self) -> bool:
+        """Whether whole images are told apart, not voxels."""
+        return self.prepare.classes is not None
 
 
 def read_study(file: Path) -> Study:

@@ -14,6 +14,7 @@ import yaml
 from halfmask.data.atomic import write_text
 from halfmask.data.split import Splits
 from halfmask.evaluation import table
+from halfmask.evaluation.class_table import METRICS, read_metrics
 from halfmask.report.study import FORMAT, MANIFEST, RESULTS
 from halfmask.study.grid import Trial, arms, budgets
 from halfmask.study.protocol import Study
@@ -62,7 +63,8 @@ def figures_of(out: Path, trial: Trial, splits: Splits) -> pd.DataFrame:
     ``labels`` counts the labeled groups (patients) that the run had, ``group`` is the patient of the case.
     """
     folder = out / RUNS / trial.name
-    read = table.read(folder / "masks" / "metrics.csv")
+    whole = (folder / "classes").is_dir()
+    read = _of_images(folder / "classes" / METRICS) if whole else table.read(folder / "masks" / METRICS)
     run = yaml.safe_load((folder / "run.yaml").read_text(encoding="utf-8"))
     told = {
         "arm": trial.arm.title,
@@ -77,9 +79,16 @@ def figures_of(out: Path, trial: Trial, splits: Splits) -> pd.DataFrame:
         "seed": trial.seed,
         "run": trial.name,
         "case": read["case"],
-        "group": read["case"].map(splits.group),
+        "group": read["case"] if whole else read["case"].map(splits.group),
     }
     return pd.concat([pd.DataFrame(told, index=read.index), read.drop(columns="case")], axis=1)
+
+
+def _of_images(file: Path) -> pd.DataFrame:
+    """Figures of whole images' classes are of all cases together."""
+    return pd.DataFrame(
+        [{"case": "all", "structure": name, **row} for name, row in read_metrics(file).items()]
+    )  # fmt: skip
 
 
 def write_manifest(
@@ -98,6 +107,7 @@ def write_manifest(
         "name": study.name,
         "question": study.question,
         "smoke": smoke,
+        "task": "classification" if study.classifies else "segmentation",
         "baseline": baseline(study),
         "arms": [arm.title for arm in arms(study)],
         "budgets": [budget.title for budget in budgets(study)],
@@ -115,7 +125,8 @@ def baseline(study: Study) -> str | None:
     """The arm that others are set against: the one named, else the first that is supervised training alone."""
     if study.baseline is not None:
         return study.baseline
-    return next((arm.title for arm in arms(study) if arm.method == "supervised"), None)
+    alone = "classification" if study.classifies else "supervised"
+    return next((arm.title for arm in arms(study) if arm.method == alone), None)
 
 
 def git_state() -> dict[str, Any] | None:

@@ -37,6 +37,8 @@ class Pretraining:
 
     Attributes:
         data: whether it has a data set of its own, prepared by ``prepare``; else the study's.
+        on: the label of the study's network that it is done with for all, as cass makes a network of either kind; None
+            for each arm's own. ``network`` is that one.
     """
 
     label: str = NONE
@@ -46,6 +48,8 @@ class Pretraining:
     data: bool = False
     prepare: Preparation = field(default_factory=lambda: Preparation())
     recipe: Training = field(default_factory=lambda: Training())
+    on: str | None = None
+    network: Network | None = None
 
 
 @dataclass(frozen=True)
@@ -89,8 +93,8 @@ def network_of(label: str, row: Row, faults: list[str]) -> tuple[Network, str]:
     """A network, and why it is missing."""
     settings = dict(row)
     name = _name(settings.pop("network", label), f"networks: {label!r}: network", faults)
-    if name not in factory.names():
-        return Network(label, name, settings), _lacking("network", name, factory.names())
+    if name not in factory.encoder_names():
+        return Network(label, name, settings), _lacking("network", name, factory.encoder_names())
     try:
         factory.network_settings(name, settings)
     except ValueError as e:
@@ -112,7 +116,7 @@ def pretraining_of(label: str, row: Row, faults: list[str]) -> tuple[Pretraining
             faults.append(f"{where} takes weights from {init}, so it has no other keys; got {', '.join(settings)}")
         if not isinstance(given, str):
             return Pretraining(label), ""
-        return Pretraining(label, init=init), _no_weights(init, where, faults)
+        return Pretraining(label, init=init), _no_weights(init)
     data = settings.pop("data", False)
     if not isinstance(data, bool):
         faults.append(f"{where}: data = {data!r} is true (given by --pretraining-data) or false, the study's own")
@@ -124,6 +128,7 @@ def pretraining_of(label: str, row: Row, faults: list[str]) -> tuple[Pretraining
         data=bool(data),
         prepare=_part(Preparation, settings.pop("prepare", {}), f"{where}, prepare", faults),
         recipe=_part(Training, settings.pop("recipe", {}), f"{where}, recipe", faults),
+        on=_name(settings.pop("on"), f"{where}: on", faults) if "on" in settings else None,
         settings=settings,
     )
     assert variant.method is not None
@@ -135,14 +140,12 @@ def pretraining_of(label: str, row: Row, faults: list[str]) -> tuple[Pretraining
     return variant, missing
 
 
-def _no_weights(init: str, where: str, faults: list[str]) -> str:
-    """Why weights from elsewhere are missing."""
+def _no_weights(init: str) -> str:
+    """Why weights from elsewhere are missing: no such name in the hub, or no such file here."""
     known = [f"hub:{name}" for name in HUB]
-    if init.startswith("hub:"):
-        return "" if init in known else _lacking("weights", init, known)
-    if not Path(init).exists():
-        faults.append(f"{where}: no file or folder is called {init}, for weights; known: {', '.join(known)}")
-    return ""
+    if init in known or (not init.startswith("hub:") and Path(init).exists()):
+        return ""
+    return _lacking("weights", init, known) if init.startswith("hub:") else f"no weights {init!r}: no such file or run"
 
 
 def check_method(name: str, settings: Row, where: str, faults: list[str]) -> str:

@@ -30,10 +30,18 @@ def described(study: Study, arm: Arm, plan: Plan, *, device: str) -> Run:
         arm.method,
         settings=settings,
         network=arm.network.name,
-        recipe=recipe(study, arm.recipe, plan),
+        recipe=recipe(study, _own(arm), plan),
         slice_axis=study.slice_axis,
         precision=precision_of(study.precision, device),
     )
+
+
+def _own(arm: Arm) -> Training:
+    """The row's recipe; a batch that is one count has only the images that the method reads."""
+    batch = arm.recipe.batch
+    if not arm.unlabeled or batch is None or "+" in batch:
+        return arm.recipe
+    return arm.recipe.model_copy(update={"batch": f"1+{batch}"})
 
 
 def of_trial(run: Run, trial: Trial, out: Path) -> Run:
@@ -70,7 +78,7 @@ def _recipe(training: Training) -> Recipe:
 
 def labels(text: str) -> int | float | None:
     """A budget of a study file, as `Splits.labeled` takes it."""
-    if text == "all":
+    if text in ("all", "none"):  # what reads no labels has none to choose from
         return None
     return float(text[:-1]) / 100 if text.endswith("%") else int(text)
 
@@ -83,7 +91,8 @@ def init(arm: Arm, fold: int, out: Path) -> str | None:
 
 
 def pretrained_name(arm: Arm, fold: int) -> str:
-    """The folder of a pre-training: each network has its own, and on the study's images each fold, as they hold out
-    others."""
-    parts = [arm.pretraining.label, arm.network.label, "" if arm.pretraining.data else f"f{fold}"]
+    """The folder of a pre-training: each network has its own unless one serves all, and on the study's images each
+    fold, as they hold out others."""
+    network = arm.pretraining.network or arm.network
+    parts = [arm.pretraining.label, network.label, "" if arm.pretraining.data else f"f{fold}"]
     return "-".join(slug(part) for part in parts if part)

@@ -105,7 +105,7 @@ def make_scheme(study: Study, place: Place, plan: Plan, splits: Splits, *, devic
                 runs[trial.name] = of_trial(common[title], trial, place.out)
             with _noted(faults, trial.budget.title):
                 budget, draw = labels(trial.budget.labels), trial.seed if trial.draw is None else trial.draw
-                if trial.fold < len(splits.folds):
+                if trial.fold < len(splits.folds) and not trial.arm.unlabeled:
                     splits.labeled(fold=trial.fold, draw=draw, budget=budget)
     if faults:
         raise ValueError("\n".join(dict.fromkeys(faults)))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from halfmask.data.atomic import write_text
 from halfmask.data.phantom import make_phantoms
 from halfmask.study.jobs import Place
 from halfmask.study.protocol import Preparation, Row, Study, Training
@@ -24,6 +27,10 @@ NETWORKS: dict[str, Row] = {
     "swin_unet": {"embed": 24, "window": 2},
     "swin_unetr": {"feature_size": 12, "window": 2},
     "unetr": {"feature_size": 8, "hidden_size": 48, "layers": 4, "heads": 4, "mlp": 96},
+    "resnet18": {"width": 8, "blocks": [1, 1, 1, 1]},
+    "resnet50": {"width": 8, "blocks": [1, 1, 1, 1]},
+    "vit_ti16": {"hidden_size": 24, "layers": 2, "heads": 2},
+    "vit_b16": {"hidden_size": 24, "layers": 2, "heads": 2},
 }
 """Settings that make each network small."""
 
@@ -36,17 +43,21 @@ def make_small(study: Study, place: Place) -> tuple[Study, Place]:
         sealed = SEALED if study.measured_on == "test" else 0
         subjects = LABELED + SEALED + OTHERS
         make_phantoms(cohort, subjects=subjects, labeled=LABELED, test=sealed, shape=SHAPE)
+    if study.classifies and not (cohort / "cases.csv").is_file():
+        write_classes(cohort)
     own = any((row or {}).get("data") for row in study.pretraining.values())
     if own and not (others / "dataset.json").is_file():
         make_phantoms(others, subjects=OTHERS, labeled=1, test=0, shape=SHAPE, seed=1, name="other")
     labels = _few(study.labels)
     small = {
-        "prepare": Preparation(dims=2, test=0.0, folds=2),
-        "plan": PLAN,
+        "prepare": Preparation(classes="scanner", folds=2)
+        if study.classifies
+        else Preparation(dims=2, test=0.0, folds=2),
+        "plan": PLAN | {"patch": [32, 32, 32]} if study.classifies else PLAN,
         "methods": {label: _row(study, label, labels) for label in study.methods},
         "networks": {label: _network(label, row or {}) for label, row in study.networks.items()}
         or {"unet": NETWORKS["unet"]},
-        "pretraining": {label: _variant(row or {}) for label, row in study.pretraining.items()},
+        "pretraining": {label: _variant(row or {}, study) for label, row in study.pretraining.items()},
         "labels": list(dict.fromkeys(labels.values())),
         "slices": list(dict.fromkeys([study.slices[0], study.slices[-1]])),
         "folds": [0, 1] if study.folds == "all" else [fold for fold in study.folds if fold < 2] or [0],
@@ -58,6 +69,17 @@ def make_small(study: Study, place: Place) -> tuple[Study, Place]:
         "reported": None,
     }
     return study.model_copy(update=small), replace(place, data=cohort, pretraining_data=others)
+
+
+def write_classes(cohort: Path) -> None:
+    """A table of the cohort's cases beside it: whole images to be told apart by their scanner, where labels are."""
+    about = json.loads((cohort / "dataset.json").read_text(encoding="utf-8"))
+    lines = ["case,image,label,scanner,split"]
+    for split, part in (("train", "training"), ("test", "test")):
+        for case in about[part]:
+            told = (case["image"], case.get("label", ""), case["domain"] if "label" in case else "", split)
+            lines.append(",".join([Path(case["image"]).name.removesuffix(".nii.gz"), *told]))
+    write_text(cohort / "cases.csv", "\n".join(lines) + "\n")
 
 
 def _few(budgets: list[str]) -> dict[str, str]:
@@ -82,13 +104,15 @@ def _network(label: str, row: Row) -> Row:
     return {"network": row.get("network", label)} | NETWORKS.get(str(row.get("network", label)), {})
 
 
-def _variant(row: Row) -> Row:
+def _variant(row: Row, study: Study) -> Row:
     """Weights from elsewhere would fit no small network, so such a variant keeps its label and starts from nothing."""
     if "init" in row:
         return {"init": None}
     if not row:
         return {}
     small = {**row, "recipe": _shortened(row.get("recipe", {}), batch="4")}
+    if "on" in row and "peer" in row:
+        small["peer_settings"] = NETWORKS[row["peer"]]
     return {**small, "prepare": {"dims": 2, "test": 0.0}} if row.get("data") else small
 
 
