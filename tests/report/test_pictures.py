@@ -37,7 +37,7 @@ def runs(tmp_path):
         run.masks = tmp_path / name
         run.prediction = {"images": {"a": [str(tmp_path / "image.nii.gz")]}}
         labels = {"a": tmp_path / "label.nii.gz"}
-        run.evaluation = Note(Path(), Path(), labels, {"box": (1,)}, None)
+        run.evaluation = Note(Path(), Path(), labels, {"box": (1,)}, None, run.masks)
         made.append(run)
     return made
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from halfmask.evaluation.metrics import VOLUME
+from halfmask.evaluation.statistics.seeds import interval
+from halfmask.evaluation.table import MEAN
 from halfmask.report.figures import best_of
 from halfmask.report.study import DRAWN, Study, why_not
 
@@ -17,9 +19,10 @@ class Cell:
     """An arm at a budget.
 
     Attributes:
-        values: the figure of each unit (patient, or case where there are no groups).
+        values: the figure of each unit (patient, or case where there are no groups; in classification each seed).
         undefined: how many cases of how many runs had none; they are left out.
         done, planned: runs.
+        seeds: whether the units are seeds.
         why: what keeps the other runs from having figures, each reason once.
     """
 
@@ -28,15 +31,16 @@ class Cell:
     done: int
     planned: int
     why: tuple[str, ...]
+    seeds: bool = False
 
     @property
     def mean(self) -> float:
         return float(self.values.mean())
 
     @property
-    def sd(self) -> float:
-        """Over units, n − 1; NaN for one."""
-        return float(self.values.std())
+    def spread(self) -> float:
+        """Standard deviation over units (n − 1), of seeds the half-width of the 95 % interval; NaN for one."""
+        return interval(self.values.to_numpy(float)).half if self.seeds else float(self.values.std())
 
     @property
     def whole(self) -> bool:
@@ -54,7 +58,9 @@ def cells(study: Study, metric: str = "dice", structure: str | None = None) -> d
     runs = table.groupby(where)["run"].nunique().to_dict()
     values: dict[Hashable, pd.Series] = {}
     undefined: dict[Hashable, int] = {}
-    if len(table):
+    if len(table) and study.classifies:
+        values, undefined = seed_figures(table, metric, structure or MEAN)
+    elif len(table):
         figures = case_figures(table, metric, structure)
         undefined = figures.isna().astype(int).groupby(where).sum().to_dict()
         by_run = figures.groupby([*where, *DRAWN, "group"]).mean()
@@ -66,7 +72,7 @@ def cells(study: Study, metric: str = "dice", structure: str | None = None) -> d
             key, planned = (arm, budget), study.planned(arm, budget)
             why = tuple(dict.fromkeys(told for run in planned if (told := why_not(run))))
             found = values.get(key, pd.Series(dtype=float))
-            made[key] = Cell(found, undefined.get(key, 0), runs.get(key, 0), len(planned), why)
+            made[key] = Cell(found, undefined.get(key, 0), runs.get(key, 0), len(planned), why, study.classifies)
     return made
 
 
@@ -80,6 +86,20 @@ def case_figures(table: pd.DataFrame, metric: str, structure: str | None = None)
     figures = rows[metric].abs() if metric in VOLUME else rows[metric]
     found = figures.groupby([rows[key] for key in ("arm", "budget", *DRAWN, "group", "case")]).agg(["mean", "count"])
     return found["mean"].where(found["count"] == structures)
+
+
+def seed_figures(
+    table: pd.DataFrame, metric: str, structure: str
+) -> tuple[dict[Hashable, pd.Series], dict[Hashable, int]]:
+    """By arm and budget the figure of each draw and seed, and how many runs have none.
+
+    Folds are averaged: they share their draw and seed, and lie within one another's trainings.
+    """
+    where: list[Hashable] = ["arm", "budget"]
+    rows = table[table["structure"] == structure]
+    undefined = rows[metric].isna().astype(int).groupby([rows[key] for key in where]).sum().to_dict()
+    by_seed = rows.groupby([*where, "draw", "seed"])[metric].mean().dropna()
+    return {key: found.droplevel(where) for key, found in by_seed.groupby(where)}, undefined
 
 
 def ranks(metric: str, column: Mapping[str, Cell]) -> tuple[set[str], set[str]]:

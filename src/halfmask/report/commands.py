@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from halfmask.methods import names
 from halfmask.report.gather import Entry
 
 OPTIONS = ("labels", "slices", "slice_axis", "fold", "seed", "draw", "network", "precision", "init")
@@ -25,7 +26,10 @@ def commands(entry: Entry) -> list[str]:
         kept = {"checkpoint": "last", "overlap": 0.5}
         options = [w for key, usual in kept.items() if told.get(key, usual) != usual for w in (f"--{key}", told[key])]
         flips = ["--flips"] if told.get("flips") else []
-        found.append(_typed("predict", folder, *where, "--out", entry.masks, *options, *flips))
+        looked = ["--saliency"] if entry.saliency is not None else []
+        found.append(_typed("predict", folder, *where, "--out", entry.masks, *options, *flips, *looked))
+    if told.get("truth"):
+        found.append(_typed("evaluate", entry.masks, told["truth"], "--out", told["table"]))
     if entry.evaluation is not None:
         note = entry.evaluation
         ignore = [] if note.ignore is None else ["--ignore-value", note.ignore]
@@ -37,7 +41,8 @@ def train_words(run: Mapping[str, Any], store: str, folder: str) -> list[str]:
     """The words after ``halfmask`` that make a run again, given all that it was (as in run.yaml)."""
     recipe = run.get("recipe") or {}
     alone = recipe.get("labeled") == 0  # it learns from images alone
-    words: list[Any] = ["pretrain" if alone else "train", run.get("method"), store, "--out", folder]
+    clusters = run.get("method") in names("clustering")
+    words: list[Any] = ["pretrain" if alone and not clusters else "train", run.get("method"), store, "--out", folder]
     for name in OPTIONS:
         if run.get(name) is not None and not (alone and name in OF_LABELS):
             words += [f"--{name.replace('_', '-')}", run[name]]

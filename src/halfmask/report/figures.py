@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from halfmask.evaluation.classification import COUNTS, LOWER_IS_BETTER
 from halfmask.evaluation.metrics import DISTANCES, UNITS, VOLUME
 from halfmask.evaluation.table import KEYS, MEAN, summary
 from halfmask.report.gather import Entry
@@ -14,7 +15,9 @@ from halfmask.report.markup import Markup, join, tag
 
 MAIN = ("dice", "hd95", "assd")
 TITLES = {"dice": "Dice", "iou": "IoU", "f1": "F1", "hd": "HD", "hd95": "HD95", "assd": "ASSD", "masd": "MASD",
-          "lesion_f1": "lesion F1", "volume_error_ml": "volume error (ml)"}  # fmt: skip
+          "lesion_f1": "lesion F1", "volume_error_ml": "volume error (ml)", "auc": "AUC",
+          "average_precision": "average precision", "f1_micro": "F1, micro", "recall_micro": "recall, micro",
+          "precision_micro": "precision, micro", "ece": "ECE", "brier": "Brier score"}  # fmt: skip
 WHOLE = "mean of structures"
 
 
@@ -86,7 +89,7 @@ def best_of(metric: str, rows: dict[str, dict]) -> set[str]:
 
     A run whose worst cases are undefined must not win by their absence. What is shown as equal is equally good.
     """
-    if metric in VOLUME or len(rows) < 2:
+    if metric in (*VOLUME, *COUNTS) or len(rows) < 2:
         return set()
     fewest = min(row["undefined"] for row in rows.values())
     means = {
@@ -96,7 +99,7 @@ def best_of(metric: str, rows: dict[str, dict]) -> set[str]:
     }  # fmt: skip
     if not means:
         return set()
-    target = (min if metric in DISTANCES else max)(means.values())
+    target = (min if metric in (*DISTANCES, *LOWER_IS_BETTER) else max)(means.values())
     shown = lambda mean: f"{mean:.{decimals(metric, mean)}f}"
     return {name for name, mean in means.items() if shown(mean) == shown(target)}
 
@@ -116,10 +119,10 @@ def _cell(row: dict | None, metric: str, best: bool, first: bool) -> Markup:
 
 
 def decimals(metric: str, mean: float) -> int:
-    """Digits after the point: three for shares, two or fewer for millimeters and milliliters."""
+    """Digits after the point: three for shares, none for counts, two or fewer for millimeters and milliliters."""
     if metric in UNITS or metric.endswith("_ml"):
         return 2 if abs(mean) < 10 else 1 if abs(mean) < 1000 else 0
-    return 3
+    return 0 if metric in COUNTS else 3
 
 
 def title(metric: str) -> str:

@@ -12,10 +12,16 @@ import pandas as pd
 import yaml
 
 from halfmask.evaluation import note, table
+from halfmask.evaluation.class_table import CASES, Measured, Predictions, read_cases
+from halfmask.evaluation.classification import measure
+from halfmask.evaluation.saliency import TABLE as SALIENCY_TABLE
 from halfmask.inference.predict import ABOUT
+from halfmask.methods import names
 from halfmask.training.journal import read_journal
 
 T = TypeVar("T")
+CLASSIFICATION = "classification"
+SHARES = ("pointing", "energy", "area")
 
 
 @dataclass
@@ -29,6 +35,8 @@ class Entry:
         choice: how its method was chosen, if a search did.
         run: run.yaml; result: result.json; journal: the lines of journal.jsonl; prediction: prediction.json.
         evaluation: what was measured; table: its figures, a row for each case and structure.
+        classified: the cases of a classifier, with their probabilities and true classes; measured: its figures, see
+            `classification.measure`; saliency: by case and kind, how much of what it looked at lies in the masks.
         missing: what could not be read, in words.
     """
 
@@ -41,6 +49,9 @@ class Entry:
     prediction: dict[str, Any] = field(default_factory=dict)
     evaluation: note.Note | None = None
     table: pd.DataFrame | None = None
+    classified: Predictions | None = None
+    measured: Measured | None = None
+    saliency: pd.DataFrame | None = None
     missing: list[str] = field(default_factory=list)
     choice: str = ""
 
@@ -51,8 +62,14 @@ class Entry:
 
     @property
     def pretrains(self) -> bool:
-        """Whether it learned from images alone, and so predicts nothing."""
-        return (self.run.get("recipe") or {}).get("labeled") == 0
+        """Whether it learned from images alone, and so predicts nothing; but for clusters."""
+        alone = (self.run.get("recipe") or {}).get("labeled") == 0
+        return alone and self.run.get("method") not in names("clustering")
+
+    @property
+    def classifies(self) -> bool:
+        """Whether it gives classes to whole images; else it segments, or pre-trains."""
+        return self.prediction.get("task") == CLASSIFICATION or self.run.get("task") == CLASSIFICATION
 
     def dice(self) -> pd.Series:
         """Mean Dice over the structures, by case; empty if nothing was measured."""
@@ -62,10 +79,11 @@ class Entry:
 
 
 def gather(folders: Sequence[Path]) -> list[Entry]:
-    """Read runs and folders of masks.
+    """Read runs and folders of masks, or of predicted classes.
 
     Raises:
-        ValueError: no folder is given, one is given twice, or some are neither, all of them named.
+        ValueError: no folder is given, one is given twice, some are neither, all of them named; or some segment and
+            others classify.
     """
     if not folders:
         raise ValueError("give at least one run, or folder of masks")
@@ -81,7 +99,14 @@ def gather(folders: Sequence[Path]) -> list[Entry]:
             )
     if faults:
         raise ValueError("\n".join(faults))
-    return [read_entry(name, folder) for name, folder in zip(_names(folders), folders, strict=True)]
+    entries = [read_entry(name, folder) for name, folder in zip(_names(folders), folders, strict=True)]
+    kinds = {kind: [e.name for e in entries if e.classifies == kind and not e.pretrains] for kind in (True, False)}
+    if all(kinds.values()):
+        raise ValueError(
+            f"{', '.join(kinds[True])} tell classes of images, {', '.join(kinds[False])} masks: no figure compares "
+            "them; make a report of each kind"
+        )
+    return entries
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
@@ -97,7 +122,7 @@ def _names(folders: Sequence[Path]) -> list[str]:
 def read_entry(name: str, folder: Path) -> Entry:
     """One run, or one folder of masks, which must be there."""
     trains = (folder / "run.yaml").is_file()
-    entry = Entry(name, folder / "masks" if trains else folder, folder if trains else None)
+    entry = Entry(name, _predicted(folder) if trains else folder, folder if trains else None)
     if (entry.masks / ABOUT).is_file():
         entry.prediction = _try(entry, entry.masks / ABOUT, _json) or {}
     trained = entry.prediction.get("run")
@@ -107,11 +132,21 @@ def read_entry(name: str, folder: Path) -> Entry:
         entry.missing.append("the run that made these masks is not known, so neither are its settings and curves")
     else:
         _read_run(entry, entry.folder)
-        if trains and not (entry.masks / ABOUT).is_file() and not entry.pretrains:
+        if trains and entry.classifies and not entry.prediction:
+            entry.masks = folder / "classes"
+            entry.missing.append(f"no classes in {entry.masks}; run `halfmask predict {entry.folder} --split test`")
+        elif trains and not (entry.masks / ABOUT).is_file() and not entry.pretrains:
             entry.missing.append(f"no masks in {entry.masks}; run `halfmask predict {entry.folder} --split test`")
-    if entry.masks.is_dir():
+    if entry.classifies and entry.prediction:
+        read_classes(entry)
+    elif entry.masks.is_dir() and not entry.classifies:
         _read_figures(entry)
     return entry
+
+
+def _predicted(folder: Path) -> Path:
+    """Where a run's predictions lie."""
+    return folder / ("classes" if (folder / "classes" / ABOUT).is_file() else "masks")
 
 
 def _read_run(entry: Entry, folder: Path) -> None:
@@ -126,6 +161,31 @@ def _read_figures(entry: Entry) -> None:
     entry.evaluation = _try(entry, entry.masks, note.read)
     if entry.evaluation is not None:
         entry.table = _try(entry, entry.evaluation.table, _figures, absent="evaluate anew")
+
+
+def read_classes(entry: Entry) -> None:
+    """What a classifier predicted and looked at; measured anew, so that figures are of these very probabilities."""
+    several = bool(entry.prediction.get("multi_label"))
+    cases = lambda file: read_cases(file, multi_label=several)
+    entry.classified = _try(entry, entry.masks / CASES, cases, absent=f"run `halfmask evaluate {entry.masks}`")
+    if (entry.masks / SALIENCY_TABLE).is_file():
+        entry.saliency = _try(entry, entry.masks / SALIENCY_TABLE, read_saliency)
+    found = entry.classified
+    if found is not None and not found.any_known:
+        told = f"{entry.masks / CASES} tells of no case what it is, so nothing can be measured"
+        entry.missing.append(f"{told}; run `halfmask evaluate {entry.masks} TABLE`")
+    elif found is not None:
+        measured = lambda _: measure(found.probability, found.truth, found.classes)
+        entry.measured = _try(entry, entry.masks / CASES, measured)
+
+
+def read_saliency(file: Path) -> pd.DataFrame:
+    """saliency.csv: case, kind (text), pointing, energy, area (in [0, 1]; NaN where there is no mask)."""
+    read = pd.read_csv(file, dtype=str, keep_default_na=False)
+    if lacking := [column for column in ("case", "kind", *SHARES) if column not in read]:
+        raise ValueError(f"{file} has no column {', '.join(lacking)}; evaluate anew")
+    read[list(SHARES)] = read[list(SHARES)].replace("", "nan").astype(float)
+    return read
 
 
 def _try(entry: Entry, file: Path, read: Callable[[Path], T], *, absent: str = "") -> T | None:

@@ -89,7 +89,7 @@ def grouped(entries: Sequence[Entry]) -> list[Group]:
     """The entries that have figures, by setup, in their order."""
     found: dict[str, list[Entry]] = {}
     for entry in entries:
-        if entry.table is not None:
+        if entry.table is not None or entry.measured is not None:
             found.setdefault(_setup(entry), []).append(entry)
     groups = [Group(runs[0].method, tuple(runs)) for runs in found.values()]
     alike = lambda g: [o for o in groups if o.method == g.method]

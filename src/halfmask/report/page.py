@@ -8,14 +8,14 @@ from halfmask.evaluation.statistics.chance import p_value
 from halfmask.evaluation.table import MEAN
 from halfmask.report.boxes import box_plot
 from halfmask.report.cases import cases_section
-from halfmask.report.curves import MEANS, PSEUDO, curve_plot, figures, pseudo_figures
+from halfmask.report.curves import PSEUDO, curve_plot, curve_plots, pseudo_figures
 from halfmask.report.document import Page, Section, document
 from halfmask.report.figures import WHOLE, figures_section, shared_cases, title, values
 from halfmask.report.gather import Entry
 from halfmask.report.groups import Contrast, against_supervised, grouped
 from halfmask.report.markup import Markup, join, tag
-from halfmask.report.scale import STYLES
 from halfmask.report.settings import origin_section, settings_section
+from halfmask.report.styles import run_styles
 from halfmask.report.verdict import count, verdict
 
 BOXES = {"dice": (0.0, 1.0), "hd95": (0.0, None)}
@@ -45,7 +45,7 @@ def page(entries: Sequence[Entry]) -> Page:
         sections.append(("tests", "Against supervised training", _tests(contrasts)))
     if measured:
         sections.append(("boxes", "Case by case", _boxes(entries)))
-    if curves := _curves(entries):
+    if curves := curve_plots(entries, run_styles(entries)):
         sections.append(("curves", "Learning curves", curves))
     if pseudo := _pseudo_labels(entries):
         sections.append(("pseudo", "Pseudo-labels", pseudo))
@@ -82,7 +82,7 @@ def _tests(contrasts: Sequence[Contrast]) -> Markup:
 
 def _boxes(entries: Sequence[Entry]) -> Markup:
     """A plot a structure."""
-    styles = _styles(entries)
+    styles = run_styles(entries)
     measured = [entry for entry in entries if entry.table is not None]
     cases = shared_cases(measured) or None
     structures = list(dict.fromkeys(s for e in measured if e.table is not None for s in e.table["structure"]))
@@ -108,19 +108,9 @@ def _boxes(entries: Sequence[Entry]) -> Markup:
     return join(parts)
 
 
-def _curves(entries: Sequence[Entry]) -> Markup | None:
-    """A plot a figure that any run noted."""
-    plots, styles = [], _styles(entries)
-    for figure in figures(entries):
-        if plot := curve_plot(figure, entries, styles):
-            told = f"{figure}: {MEANS[figure]}" if figure in MEANS else figure
-            plots.append(tag("figure", tag("figcaption", told), plot))
-    return tag("div", plots, class_="plots") if plots else None
-
-
 def _pseudo_labels(entries: Sequence[Entry]) -> Markup | None:
     """What the trainings made of a few crops of the unlabeled images, class by class, folded but for the shares."""
-    styles = _styles(entries)
+    styles = run_styles(entries)
     parts: list[Markup] = []
     for what, names in pseudo_figures(entries).items():
         plots = [
@@ -140,13 +130,3 @@ def _pseudo_labels(entries: Sequence[Entry]) -> Markup | None:
         "is one that the unlabeled images teach away."
     )
     return join([tag("p", told), *parts])
-
-
-def _styles(entries: Sequence[Entry]) -> dict[str, str]:
-    """The same in all plots: a color a method, and dashes that tell apart its runs, and methods without color."""
-    found: dict[str, str] = {}
-    methods = list(dict.fromkeys(entry.method for entry in entries))
-    for n, method in enumerate(methods):
-        for k, entry in enumerate(e for e in entries if e.method == method):
-            found[entry.name] = f"s{n % STYLES} d{(n + k) % STYLES}"
-    return found

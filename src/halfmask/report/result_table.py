@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from halfmask.evaluation.classification import MACRO
 from halfmask.evaluation.metrics import VOLUME
 from halfmask.report.cells import Cell, Cells, cells, partial, ranks
 from halfmask.report.document import folded, scrolled
@@ -16,6 +17,7 @@ from halfmask.report.verdict import count
 
 Marks = Mapping[tuple[str, str], bool]
 """By arm and budget: whether the difference from the baseline is more than chance explains."""
+CLASS_MAIN = ("recall", "f1", "auc", "accuracy", "average_precision")
 UNDEFINED = (
     "Where one of two masks is empty a distance is undefined, and so is a mean of structures with it; such cases are "
     "counted, not averaged, and a cell that has more of them than another is not ranked before it."
@@ -28,11 +30,11 @@ def result_section(study: Study, proven: Marks) -> Markup:
     parts: list[Markup | None] = [tag("p", told(study, found, proven)), table(study, "dice", None, proven)]
     if study.told.get("reported"):
         parts.append(tag("p", reported_note(study), class_="quiet"))
-    parts.append(_unfinished(study, found))
+    parts.append(unfinished(study, found))
     main = [m for m in MAIN if m in study.metrics and m != "dice"]
     others = [m for m in study.metrics if m not in MAIN]
     if len(study.structures) > 1:
-        by_structure = [_captioned(study, "dice", s) for s in study.structures]
+        by_structure = [captioned(study, "dice", s) for s in study.structures]
         parts.append(folded("Dice of each structure", tag("div", by_structure, class_="tables")))
     parts += [_folded(study, metric) for metric in main]
     if others:
@@ -40,15 +42,23 @@ def result_section(study: Study, proven: Marks) -> Markup:
     return join(parts)
 
 
+def main_metrics(study: Study) -> list[str]:
+    """The metrics of a paper's table, the first of the study first."""
+    main = CLASS_MAIN if study.classifies else MAIN
+    return [m for m in main if m in study.metrics]
+
+
 def _folded(study: Study, metric: str) -> Markup:
     """A metric of all structures."""
     shown = [None] if len(study.structures) == 1 else [None, *study.structures]
     note = tag("p", UNDEFINED) if study.table[metric].isna().any() else None
-    return folded(title(metric), note, tag("div", [_captioned(study, metric, s) for s in shown], class_="tables"))
+    return folded(title(metric), note, tag("div", [captioned(study, metric, s) for s in shown], class_="tables"))
 
 
 def told(study: Study, found: Cells, proven: Marks, metric: str = "dice") -> str:
     """What a cell is, and what its marks mean."""
+    if study.classifies:
+        return _told_of_seeds(study, found, proven, metric)
     units = max((len(cell.values) for cell in found.values()), default=0)
     if not units:
         return "No run has figures yet."
@@ -77,6 +87,34 @@ def told(study: Study, found: Cells, proven: Marks, metric: str = "dice") -> str
     return said
 
 
+def over_classes(metric: str) -> str:
+    """What a macro metric is, in a sentence; nothing for others."""
+    balanced = ", the balanced accuracy" if metric == "recall" else ""
+    return f"{capital(title(metric))} is the mean over classes{balanced}." if metric in MACRO else ""
+
+
+def _told_of_seeds(study: Study, found: Cells, proven: Marks, metric: str) -> str:
+    """The same of a classifier's figures, whose units are seeds."""
+    seeds = {len(cell.values) for cell in found.values() if len(cell.values)}
+    if not seeds:
+        return "No run has figures yet."
+    several = f"{min(seeds)} to {max(seeds)} seeds" if len(seeds) > 1 else count(max(seeds), "seed")
+    said = f"Mean ± 95 % t interval over {several}" if max(seeds) > 1 else "One seed each, so without an interval"
+    said += "; folds of one seed are averaged." if study.table["fold"].nunique() > 1 else "."
+    marked = [ranks(metric, column) for column in columns(study, found).values()]
+    if any(best for best, _ in marked):
+        said += " The best of each column is bold with ★"
+        said += ", the second best underlined." if any(second for _, second in marked) else "."
+    if any(proven.values()):
+        said += (
+            f" † marks a difference from {study.baseline} that is shown: the 95 % t interval of the paired differences "
+            "over seeds leaves out 0, without a correction for the number of cells."
+        )
+    if partial(found):
+        said += " Cells whose runs are not all made say how many are, and are not ranked."
+    return said
+
+
 def table(study: Study, metric: str, structure: str | None, proven: Marks | None = None) -> Markup:
     """One metric of one structure; ``proven`` and the paper's own figures go with the one they are about."""
     found = cells(study, metric, structure)
@@ -92,7 +130,7 @@ def table(study: Study, metric: str, structure: str | None, proven: Marks | None
         for arm in study.arms
     ]  # fmt: skip
     made = tag("table", tag("thead", head), tag("tbody", rows))
-    return scrolled(_caption(study, metric, structure), made)
+    return scrolled(caption(study, metric, structure), made)
 
 
 def reported_note(study: Study) -> str:
@@ -137,23 +175,31 @@ def _cell(cell: Cell, metric: str, best: bool, second: bool, proven: bool, repor
         mean = tag("strong", tag("span", "★", aria_hidden="true"), tag("span", "best: ", class_="unseen"), mean)
     elif second:
         mean = tag("u", tag("span", "second best: ", class_="unseen"), mean)
-    spread = None if math.isnan(cell.sd) else tag("span", f" ± {cell.sd:.{digits}f}", class_="quiet")
+    spread = None if math.isnan(cell.spread) else tag("span", f" ± {cell.spread:.{digits}f}", class_="quiet")
     dagger = tag("sup", "†") if proven else None
     undefined = tag("div", f"{cell.undefined} undefined", class_="quiet") if cell.undefined else None
     return tag("td", mean, spread, dagger, undefined, runs, theirs)
 
 
-def _captioned(study: Study, metric: str, structure: str | None) -> Markup:
-    return tag("div", tag("h3", _caption(study, metric, structure)), table(study, metric, structure))
+def captioned(study: Study, metric: str, structure: str | None) -> Markup:
+    return tag("div", tag("h3", caption(study, metric, structure)), table(study, metric, structure))
 
 
-def _caption(study: Study, metric: str, structure: str | None) -> str:
+def caption(study: Study, metric: str, structure: str | None) -> str:
     """Volume errors are averaged by their size: the study's statistics compare them so."""
+    if study.classifies:
+        of = structure or ("mean of classes" if metric in MACRO else "")
+        return capital(title(metric)) + (f", {of}" if of else "")
     whole = study.structures[0] if len(study.structures) == 1 else WHOLE
     return f"{'Size of ' if metric in VOLUME else ''}{title(metric)}, {structure or whole}"
 
 
-def _unfinished(study: Study, found: Cells) -> Markup | None:
+def capital(text: str) -> str:
+    """The first letter a capital."""
+    return text[:1].upper() + text[1:]
+
+
+def unfinished(study: Study, found: Cells) -> Markup | None:
     """Why cells have no figures, by arm; arms alike in it share a line."""
     reasons: dict[tuple[str, ...], list[str]] = {}
     for arm in study.arms:

@@ -13,8 +13,8 @@ from halfmask.report.verdict import count
 
 CHOICE = {
     "last": "The last step of every training counts; no figure chose a checkpoint.",
-    "best": "Of every training the checkpoint with the best Dice on the validation cases of its fold counts; the cases "
-    "measured here are none of these.",
+    "best": "Of every training the checkpoint with the best {score} on the validation cases of its fold counts; the "
+    "cases measured here are none of these.",
 }
 RECIPE = {
     False: "One recipe (optimizer, rate, batch, steps) holds for all methods.",
@@ -26,17 +26,19 @@ RECIPE = {
 def sealed_section(study: Study) -> Markup:
     """What measured and what chose, and a look at whether any run was trained on a case that it was measured on."""
     described: dict[str, Any] = study.told.get("study") or {}
+    chosen = CHOICE.get(str(study.told["checkpoint"]), f"The checkpoint: {study.told['checkpoint']}.")
     lines = [
         _measured(study),
-        CHOICE.get(str(study.told["checkpoint"]), f"The checkpoint: {study.told['checkpoint']}."),
+        chosen.format(score="AUC" if study.classifies else "Dice"),
         "The methods' settings are those of the study file below; the study searched for none.",
         RECIPE[bool(described.get("as_the_papers"))],
     ]
     leaks, checked = seen_labels(study)
+    unit = _unit(study)
     if checked and not leaks:
-        lines.append(f"Looked up in {count(checked, 'run')}: none had a label of a {study.unit} that measured it.")
+        lines.append(f"Looked up in {count(checked, 'run')}: none had a label of a {unit} that measured it.")
     told = [
-        f"{run} was trained on the label of {', '.join(cases)}, and measured on the same {study.unit}: its figures are "
+        f"{run} was trained on the label of {', '.join(cases)}, and measured on the same {unit}: its figures are "
         "not those of a sealed test."
         for run, cases in leaks.items()
     ]
@@ -46,14 +48,30 @@ def sealed_section(study: Study) -> Markup:
 def seen_labels(study: Study) -> tuple[dict[str, list[str]], int]:
     """By run the labeled cases of training whose patient was measured; and how many runs could be looked up."""
     leaks, checked, group = {}, 0, _groups(study)
-    for run, rows in study.table.groupby("run", sort=False):
-        labeled = result_of(study, str(run)).get("labeled")
-        if isinstance(labeled, list):
+    for run, cases in measured_cases(study).items():
+        labeled = result_of(study, run).get("labeled")
+        if isinstance(labeled, list) and cases:
             checked += 1
-            measured = set(rows["group"])
+            measured = {group.get(case, case) for case in cases}
             if both := sorted(str(case) for case in labeled if group.get(case, case) in measured):
-                leaks[str(run)] = both
+                leaks[run] = both
     return leaks, checked
+
+
+def measured_cases(study: Study) -> dict[str, list[str]]:
+    """The cases of each run in the table; a classifier's are in its prediction.json, as the table has their sum."""
+    runs = {str(run): list(map(str, rows["case"])) for run, rows in study.table.groupby("run", sort=False)}
+    if not study.classifies:
+        return runs
+    told = {run: read_result(study.folder / "runs" / run / "classes" / "prediction.json") for run in runs}
+    return {run: list(map(str, found.get("cases") or ())) for run, found in told.items()}
+
+
+def _unit(study: Study) -> str:
+    """What is counted as one among the cases: patients, unless every case is a group of its own."""
+    if not study.classifies:
+        return study.unit
+    return "patient" if any(case != group for case, group in _groups(study).items()) else "case"
 
 
 def _groups(study: Study) -> dict[str, str]:
@@ -80,8 +98,9 @@ def read_result(file: Path) -> dict[str, Any]:
 
 
 def _measured(study: Study) -> str:
-    cases, groups = study.table["case"].nunique(), study.table["group"].nunique()
-    how_many = count(cases, "case") + (f" of {count(groups, 'patient')}" if study.unit == "patient" else "")
+    group, measured = _groups(study), {case for each in measured_cases(study).values() for case in each}
+    cases, groups = len(measured), len({group.get(case, case) for case in measured})
+    how_many = count(cases, "case") + (f" of {count(groups, 'patient')}" if _unit(study) == "patient" else "")
     if study.told["measured_on"] == "fold":
         some = f"The {how_many} were" if cases else "Every labeled case is"
         return (

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from halfmask.evaluation.statistics.outcomes import unit_word
+from halfmask.evaluation.table import MEAN
 
 MANIFEST, RESULTS = "study.json", "results.csv"
 FORMAT = 1
@@ -20,6 +21,8 @@ COUNTS = ["labels", *DRAWN]
 KEYS = [*TEXTS, *COUNTS, "slices"]
 """The columns of results.csv that are no metrics."""
 WANTED = ("name", "arms", "budgets", "runs", "measured_on", "checkpoint", "study")
+MEASURED = {"segmentation": "dice", "classification": "auc"}
+"""By task, the metric that comes first."""
 WORDS = {"missing": "its method does not exist in this version", "failed": "failed", "waiting": "still waiting",
          "running": "still running"}  # fmt: skip
 """What keeps a run from having figures."""
@@ -65,17 +68,28 @@ class Study:
         return bool(self.told.get("smoke"))
 
     @property
+    def classifies(self) -> bool:
+        """Whether its runs give classes to whole images; else they segment."""
+        return bool(self.told.get("task") == "classification")
+
+    @property
+    def metric(self) -> str:
+        """The metric that comes first."""
+        return MEASURED["classification" if self.classifies else "segmentation"]
+
+    @property
     def metrics(self) -> list[str]:
         return [column for column in self.table.columns if column not in KEYS]
 
     @property
     def structures(self) -> list[str]:
-        return list(map(str, self.table["structure"].unique()))
+        found = map(str, self.table["structure"].unique())
+        return [s for s in found if not (self.classifies and s == MEAN)]
 
     @property
     def unit(self) -> str:
-        """What is counted as one: patients, unless every case is a group of its own."""
-        return unit_word(self.table)
+        """What is counted as one: patients, unless every case is a group of its own; in classification seeds."""
+        return "seed" if self.classifies else unit_word(self.table)
 
     def of(self, arm: str, budget: str) -> pd.DataFrame:
         """The rows of one cell of the paper's table."""
@@ -110,8 +124,8 @@ def read_study(folder: Path) -> Study:
         ValueError: a file is not as `halfmask study` writes it.
     """
     told = _manifest(folder / MANIFEST)
-    file = folder / RESULTS
-    table = _results(file) if file.is_file() else pd.DataFrame(columns=[*KEYS, "dice"])
+    file, metric = folder / RESULTS, MEASURED[told["task"]]
+    table = _results(file, metric) if file.is_file() else pd.DataFrame(columns=[*KEYS, metric])
     return Study(folder, told, table)
 
 
@@ -132,6 +146,8 @@ def _manifest(file: Path) -> dict[str, Any]:
             raise ValueError(f"format {told['format']}, this version reads {FORMAT}")
         if lacking := [key for key in WANTED if key not in told]:
             raise ValueError(f"no {', '.join(lacking)}")
+        if (task := told.setdefault("task", "segmentation")) not in MEASURED:
+            raise ValueError(f"task {task}, this version reports on {' and '.join(MEASURED)}")
     except (OSError, ValueError, KeyError, TypeError) as e:
         raise ValueError(
             f"{file} is not as `halfmask study` writes it ({type(e).__name__}: {e}); run the study again, "
@@ -140,10 +156,10 @@ def _manifest(file: Path) -> dict[str, Any]:
     return dict(told)
 
 
-def _results(file: Path) -> pd.DataFrame:
+def _results(file: Path, metric: str) -> pd.DataFrame:
     """Names stay text: a case may be called ``007`` or ``NA``."""
     table = pd.read_csv(file, dtype=str, keep_default_na=False)
-    if lacking := [key for key in [*KEYS, "dice"] if key not in table]:
+    if lacking := [key for key in [*KEYS, metric] if key not in table]:
         raise ValueError(f"{file} has no column {', '.join(lacking)}; run the study again, it collects the table anew")
     numbers = table.columns.difference(TEXTS)
     try:

@@ -10,21 +10,21 @@ import pandas as pd
 from halfmask.evaluation.statistics.outcomes import unit_means
 from halfmask.evaluation.statistics.paired import Difference, against
 from halfmask.report.boxes import box_plot
-from halfmask.report.curves import MEANS, curve_plot, figures
-from halfmask.report.disagreement import disagreement_section, entry_of
+from halfmask.report.class_study_page import class_study_page, class_study_tables
+from halfmask.report.disagreement import disagreement_section
 from halfmask.report.document import Page, Section, document, folded
 from halfmask.report.efficiency import efficiency_section
-from halfmask.report.gather import Entry
-from halfmask.report.headline import Headline, headline
+from halfmask.report.headline import headline
 from halfmask.report.markup import Markup, join, tag
 from halfmask.report.result_table import result_section
-from halfmask.report.scale import STYLES
 from halfmask.report.scatter import scatter_section
 from halfmask.report.sealed import sealed_section
 from halfmask.report.significance import significance_section
 from halfmask.report.spread import spread_section
 from halfmask.report.study import Study, read_study
 from halfmask.report.study_origin import made_section, settings_section, unfinished_section
+from halfmask.report.study_parts import above, training_section
+from halfmask.report.styles import arm_styles
 from halfmask.report.tables import SMOKE, tables
 from halfmask.report.verdict import count
 
@@ -36,6 +36,8 @@ def study_page(folder: Path) -> Page:
         ValueError: study.json or results.csv is not as `halfmask study` writes it.
     """
     study = read_study(folder)
+    if study.classifies:
+        return class_study_page(study)
     differences = _against(study)
     found = headline(study, differences)
     styles = arm_styles(study.arms)
@@ -48,13 +50,13 @@ def study_page(folder: Path) -> Page:
         ("significance", "Every arm against every other", significance_section(study)),
         ("scatter", f"Against {study.baseline}", scatter_section(study, styles)),
         ("pictures", "Pictures", disagreement_section(study)),
-        ("curves", "Training", _curves(study, styles)),
+        ("curves", "Training", training_section(study, styles)),
         ("unfinished", "Runs without figures", unfinished_section(study)),
         ("settings", "The study file", settings_section(study)),
         ("origin", "Hardware, versions, draws, times", made_section(study)),
     ]  # fmt: skip
     kept: list[Section] = [(key, said, part) for key, said, part in sections if part]
-    html = document(f"halfmask study: {study.name}", _above(study, found), kept, count(len(study.runs), "run"))
+    html = document(f"halfmask study: {study.name}", above(study, found), kept, count(len(study.runs), "run"))
     missing = [f"{run['name']}: {run['error']}" for run in study.runs if run["state"] == "failed"]
     return Page(html, SMOKE if study.smoke else found.text(), missing)
 
@@ -66,7 +68,9 @@ def study_tables(folder: Path) -> dict[str, str]:
         ValueError: as `study_page`.
     """
     study = read_study(folder)
-    return tables(study, proven(_against(study)))
+    if study.classifies:
+        return class_study_tables(study)
+    return tables(study, {"dice": proven(_against(study))})
 
 
 def proven(differences: Sequence[Difference]) -> dict[tuple[str, str], bool]:
@@ -74,29 +78,8 @@ def proven(differences: Sequence[Difference]) -> dict[tuple[str, str], bool]:
     return {(d.arm, d.budget): d.shown for d in differences}
 
 
-def arm_styles(arms: Sequence[str]) -> dict[str, str]:
-    """A color an arm, and dashes that tell arms apart without it."""
-    return {arm: f"s{n % STYLES} d{(n + n // STYLES) % STYLES}" for n, arm in enumerate(arms)}
-
-
 def _against(study: Study) -> list[Difference]:
     return [] if study.baseline is None or study.table.empty else against(study.table, study.baseline)
-
-
-def _above(study: Study, found: Headline) -> list[Markup]:
-    first, *rest = found.differences
-    said = [*rest, *found.labels]
-    loud = tag("p", tag("strong", SMOKE), class_="note") if study.smoke else None
-    question = study.told.get("question")
-    parts = [
-        tag("h1", "halfmask study: ", study.name),
-        tag("p", question, class_="question") if question else None,
-        loud,
-        tag("p", first, class_="summary"),
-        tag("ul", [tag("li", line) for line in said], class_="found") if said else None,
-        tag("p", " ".join(found.caveats), class_="quiet") if found.caveats else None,
-    ]
-    return [part for part in parts if part is not None]
 
 
 def _folded(study: Study) -> Markup | None:
@@ -131,23 +114,3 @@ def _boxes(study: Study, styles: Mapping[str, str]) -> Markup | None:
         "median, and whiskers reach to the last within 1.5 box lengths. All plots have one scale."
     )
     return join([tag("p", told), tag("div", plots, class_="plots")])
-
-
-def _curves(study: Study, styles: Mapping[str, str]) -> Markup | None:
-    """The first finished run of each arm, at the budget that comes first among them."""
-    entries = _first_runs(study)
-    plots = []
-    for figure in figures(entries):
-        if plot := curve_plot(figure, entries, styles):
-            told = f"{figure}: {MEANS[figure]}" if figure in MEANS else figure
-            plots.append(tag("figure", tag("figcaption", told), plot))
-    if not plots:
-        return None
-    told = f"The first run of each arm: {', '.join(str(e.folder.name) for e in entries if e.folder is not None)}."
-    return folded("Curves of one run of each arm", tag("p", told), tag("div", plots, class_="plots"))
-
-
-def _first_runs(study: Study) -> list[Entry]:
-    done = [run for run in study.runs if run["state"] == "done"]
-    first = {arm: next((run["name"] for run in done if run["arm"] == arm), None) for arm in study.arms}
-    return [entry_of(study, arm, run) for arm, run in first.items() if run is not None]

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from halfmask.report.cells import Cell, cells, ranks
-from halfmask.report.figures import MAIN, decimals, title
-from halfmask.report.result_table import columns, reported_figures, told
+from halfmask.report.figures import decimals, title
+from halfmask.report.result_table import Marks, columns, main_metrics, over_classes, reported_figures, told
 from halfmask.report.study import Study, why_not
 
 ESCAPES = {
@@ -34,17 +34,18 @@ class Look:
     name: Callable[[str], str]
 
 
-def tables(study: Study, proven: Mapping[tuple[str, str], bool]) -> dict[str, str]:
-    """``table.md`` and ``table.tex``: Dice, and surface distances where they were measured.
+def tables(study: Study, proven: Mapping[str, Marks]) -> dict[str, str]:
+    """``table.md`` and ``table.tex``: Dice, and surface distances where they were measured; of classes recall, F1, AUC.
 
     Args:
-        proven: by arm and budget, whether Dice differs from the baseline's by more than chance explains.
+        proven: by metric what is shown by arm and budget: that it differs from the baseline's by more than chance
+            explains.
     """
-    metrics = ["dice", *(m for m in MAIN if m in study.metrics and m != "dice")]
+    metrics = main_metrics(study) or [study.metric]
     return {
-        "table.md": "\n".join(_markdown(study, m, proven if m == "dice" else {}) for m in metrics),
+        "table.md": "\n".join(_markdown(study, m, proven.get(m, {})) for m in metrics),
         "table.tex": "% needs \\usepackage{booktabs}\n"
-        + "\n".join(_latex(study, m, proven if m == "dice" else {}) for m in metrics),
+        + "\n".join(_latex(study, m, proven.get(m, {})) for m in metrics),
     }
 
 
@@ -53,7 +54,7 @@ def escaped(text: str) -> str:
     return "".join(ESCAPES.get(sign, sign) for sign in text)
 
 
-def _markdown(study: Study, metric: str, proven: Mapping[tuple[str, str], bool]) -> str:
+def _markdown(study: Study, metric: str, proven: Marks) -> str:
     plain = lambda text: text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
     safe = lambda text: re.sub("<(?=[A-Za-z/!?])", "&lt;", plain(text))
     look = Look(lambda m: f"**{m}** ★", lambda m: f"<u>{m}</u>", " ± ", " †", safe)
@@ -65,7 +66,7 @@ def _markdown(study: Study, metric: str, proven: Mapping[tuple[str, str], bool])
     )
 
 
-def _latex(study: Study, metric: str, proven: Mapping[tuple[str, str], bool]) -> str:
+def _latex(study: Study, metric: str, proven: Marks) -> str:
     best, second = lambda m: rf"\textbf{{{m}}}", lambda m: rf"\underline{{{m}}}"
     look = Look(best, second, r" $\pm$ ", r"$^\dagger$", escaped)
     rows = [" & ".join(row) + r" \\" for row in _rows(study, metric, proven, look)]
@@ -84,7 +85,7 @@ def _slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
-def _rows(study: Study, metric: str, proven: Mapping[tuple[str, str], bool], look: Look) -> list[list[str]]:
+def _rows(study: Study, metric: str, proven: Marks, look: Look) -> list[list[str]]:
     found = cells(study, metric)
     marked = {budget: ranks(metric, column) for budget, column in columns(study, found).items()}
     reported = reported_figures(study, metric, None)
@@ -111,17 +112,19 @@ def _cell(cell: Cell, metric: str, mark: Callable[[str], str], proven: bool, loo
     if cell.values.empty:
         return "undefined"
     digits = decimals(metric, cell.mean)
-    spread = "" if math.isnan(cell.sd) else f"{look.spread}{cell.sd:.{digits}f}"
+    spread = "" if math.isnan(cell.spread) else f"{look.spread}{cell.spread:.{digits}f}"
     some = [] if cell.whole else [f"{cell.done} of {cell.planned} runs"]
     some += [f"{cell.undefined} undefined"] if cell.undefined else []
     return mark(f"{cell.mean:.{digits}f}") + spread + look.dagger * proven + (f" ({', '.join(some)})" if some else "")
 
 
-def _note(study: Study, metric: str, proven: Mapping[tuple[str, str], bool]) -> str:
+def _note(study: Study, metric: str, proven: Marks) -> str:
     """What is shown, and what of it could not be."""
     found = cells(study, metric)
     parts = [SMOKE] if study.smoke else []
     parts.append(told(study, found, proven, metric))
+    if study.classifies and (said := over_classes(metric)):
+        parts.append(said)
     reported = study.told.get("reported") or {}
     if reported.get("metric") == metric:
         parts.append(f"Reported: {reported['source']}.")
