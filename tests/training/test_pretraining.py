@@ -17,7 +17,8 @@ from halfmask.learning.method import Converged, Pretrainer
 from halfmask.learning.processes import Processes
 from halfmask.learning.recipe import Recipe
 from halfmask.methods.pretraining.simclr import SimCLR
-from halfmask.training import checkpoint, exam
+from halfmask.training import checkpoint
+from halfmask.training.exam import features as features_exam
 from halfmask.training.feed import unlabeled_cases
 from halfmask.training.interrupt import Stopped
 from halfmask.training.journal import read_journal
@@ -114,7 +115,7 @@ def test_no_label_is_learned_from(pretrain, monkeypatch):
 
 def test_the_held_out_cases_choose_the_weights_and_end_the_training(prepared, tmp_path, monkeypatch):
     losses = iter([3.0, 2.0, 2.5, 2.0, 2.1])
-    monkeypatch.setattr(exam, "JUDGED", 4)
+    monkeypatch.setattr(features_exam, "JUDGED", 4)
     monkeypatch.setattr(SimCLR, "held", 0.4)
     monkeypatch.setattr(SimCLR, "judge", lambda self, image: torch.tensor(next(losses)), raising=False)
     monkeypatch.setattr(SimCLR, "begin", lambda self, cases: told.update(cases), raising=False)
@@ -160,7 +161,7 @@ def test_processes_agree_on_how_good_it_is(prepared, tmp_path, monkeypatch):
             for t in tensors:
                 t += 0.5  # as if it were 2 here and 3 there
 
-    monkeypatch.setattr(exam, "JUDGED", 4)
+    monkeypatch.setattr(features_exam, "JUDGED", 4)
     monkeypatch.setattr(SimCLR, "held", 0.4)
     monkeypatch.setattr(SimCLR, "judge", lambda self, image: torch.tensor(2.0), raising=False)
     features = trainer(prepared(2), tmp_path, validations=1).exam
@@ -195,17 +196,17 @@ def test_a_method_that_has_converged_ends_the_training(prepared, tmp_path, monke
 
 def test_a_stopped_one_goes_on_to_the_same_weights(pretrain, monkeypatch):
     plain = state(pretrain(out="plain", steps=6, method="simclr"))
-    look = exam.Features.look
+    look = features_exam.Features.look
 
     def stop(self, step, steps):
         if step == 4:
             raise Stopped("now", 15)
         return look(self, step, steps)
 
-    monkeypatch.setattr(exam.Features, "look", stop)
+    monkeypatch.setattr(features_exam.Features, "look", stop)
     with pytest.raises(Stopped):
         pretrain(out="again", steps=6, save_seconds=0)
-    monkeypatch.setattr(exam.Features, "look", look)
+    monkeypatch.setattr(features_exam.Features, "look", look)
     resumed = state(pretrain(out="again", steps=6, resume=True))
     assert all(value.equal(resumed[name]) for name, value in plain.items())
 
@@ -244,7 +245,7 @@ def test_it_tells_how_to_go_on(pretrain, prepared, capsys):
 
 def test_it_does_not_predict(pretrain, prepared):
     pre = pretrain()
-    with pytest.raises(ValueError, match="which does not segment; train from it: --init"):
+    with pytest.raises(ValueError, match="which predicts nothing; train from it: --init"):
         verbs.predict(pre, split="test", store=prepared(2).path)
     assert issubclass(SimCLR, Pretrainer)
 

@@ -20,7 +20,7 @@ from halfmask.learning.processes import Processes
 from halfmask.learning.recipe import Recipe
 from halfmask.networks.factory import Builder
 from halfmask.training import checkpoint
-from halfmask.training.device import check_precision
+from halfmask.training.device import check_precision, make_predictor
 from halfmask.training.journal import read_journal
 from halfmask.training.options import Options
 from halfmask.training.run import describe, load_run
@@ -114,7 +114,8 @@ def easy(tmp_path_factory):
 @pytest.mark.parametrize("method", sorted(methods.names("semisupervised")))
 def test_learns_what_is_easy(easy, tmp_path, method):
     made = trainer(easy, tmp_path, method, recipe=Recipe("adamw", 0.01, steps=40))
-    score = lambda: validate(made.predictor(), [made.store.case(name) for name in made.exam.cases], made.plan)["mean"]
+    predictor = make_predictor(made.method, made.plan, made.fabric)
+    score = lambda: validate(predictor, [made.store.case(name) for name in made.exam.cases], made.plan)["mean"]
     before = score()
     made.train()
     assert score() > before + 0.4

@@ -197,9 +197,9 @@ def _statistics(image: np.ndarray, mask: np.ndarray, plan: Plan) -> tuple[np.nda
     A channel's "share" of all is what normalized RGB is: Thanh et al., 2019, doi:10.1109/ICEEE2019.2019.00030.
     """
     mean, sd = np.zeros(len(image)), np.ones(len(image))
-    if "ct" in plan.normalization or "share" in plan.normalization:
+    if {"ct", "share"} & {*plan.normalization}:  # a copy: it may still be the caller's
         whole = np.maximum(image.sum(0, dtype=np.float32), 1e-6)
-        image = image.astype(np.float32)  # a copy: it may still be the caller's
+        image = image.astype(np.float32) if "share" in plan.normalization else image.copy()
     for c, kind in enumerate(plan.normalization):
         if kind == "ct":
             assert plan.intensities is not None
