@@ -11,6 +11,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from halfmask.networks.domain_norm import DomainNorm
+
 Value = TypeVar("Value")
 
 
@@ -116,8 +118,9 @@ def norm_statistics(method: nn.Module) -> list[Tensor]:
 
     Several processes average them after each step, so that each holds at any time what is saved and validated.
     """
-    norms = [m for m in method.modules() if isinstance(m, _NormBase)]
-    return [s for m in norms for s in (m.running_mean, m.running_var) if s is not None]
+    norms = [m for m in method.modules() if isinstance(m, _NormBase | DomainNorm)]
+    names = ("running_mean", "running_var", "target_mean", "target_var")
+    return [s for m in norms for s in (getattr(m, name, None) for name in names) if s is not None]
 
 
 def _by_kind(tensors: Sequence[Tensor]) -> list[list[Tensor]]:
