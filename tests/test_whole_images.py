@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -18,10 +19,12 @@ from test_classes import BRIGHT, pictures
 from halfmask import verbs
 from halfmask.data.store import Store
 from halfmask.evaluation.class_table import read_cases, read_metrics
+from halfmask.evaluation.classification import measure
 from halfmask.learning.clock import Clock
 from halfmask.learning.recipe import Recipe
 from halfmask.losses.classification import class_weights
-from halfmask.training.feed import absent_classes, class_counts, labeled_cases
+from halfmask.training.cases import labeled_cases
+from halfmask.training.feed import absent_classes, class_counts
 from halfmask.training.options import Options
 from halfmask.training.run import describe
 from halfmask.training.trainer import Trainer
@@ -261,3 +264,27 @@ def test_volumes_are_told_whole(tmp_path):
     maps = sorted((tmp_path / "run/classes/saliency/grad_cam").glob("*.nii.gz"))
     case = maps[0].name
     assert nibabel.load(maps[0]).shape == nibabel.load(data / case).shape
+
+
+def test_the_best_weights_are_the_best_on_the_source(data, tmp_path, capsys):
+    """Labels of the target, which the store has, are shown and choose nothing."""
+    folder = tmp_path / "data"
+    shutil.copytree(data, folder)
+    lines = (folder / "cases.csv").read_text().splitlines()
+    told = [f"{line},{'domain' if n == 0 else 'AB'[n % 2]}" for n, line in enumerate(lines)]
+    (folder / "cases.csv").write_text("\n".join(told) + "\n")
+    verbs.prepare(folder, out=tmp_path / "store", classes="kind", workers=1, test=0.0, folds=2, stratify=True)
+    store = Store(tmp_path / "store")
+    settings = {"network.width": "4", "network.blocks": "1,1,1,1"}
+    recipe = Recipe(steps=1, labeled=4)
+    for source in (("A",), None):
+        run = describe(store.plan, "classification", settings=settings, network=None, recipe=recipe, source=source)
+        trainer = Trainer(run, store, tmp_path / str(source), Options(threads=0, validations=1))
+        domains = [store.splits.domains[name] for name in trainer.exam.cases]
+        assert set(domains) == {"A", "B"}
+        grade, own = trainer.exam.grade(), trainer.exam
+        rows = np.array([source is None or domain in source for domain in domains])
+        given = own._truth, np.stack([own.predict(case)[0] for case in own._cases])
+        expected = [measure(p, t, list(store.plan.labels))["mean"]["auc"]
+                    for t, p in (given, tuple(each[rows] for each in given))]  # fmt: skip
+        assert [grade.figures["auc"], grade.score] == pytest.approx(expected)

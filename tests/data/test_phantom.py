@@ -152,7 +152,7 @@ def test_contrast_differs_between_subjects(phantoms):
     [
         ({"channels": ["FLAIRR"]}, "did you mean 'FLAIR'"),
         ({"shape": (64, 64)}, r"shape \(64, 64\)"),
-        ({"scanners": ["C"]}, "no scanner is called 'C'"),
+        ({"scanners": ["Z"]}, "no scanner is called 'Z'"),
         ({"subjects": 3, "labeled": 3, "test": 1}, "1 test and 3 labeled"),
     ],
 )

@@ -9,7 +9,8 @@ import yaml
 from halfmask import verbs
 from halfmask.learning.recipe import Recipe
 from halfmask.training import checkpoint
-from halfmask.training.feed import labeled_cases, make_loader
+from halfmask.training.cases import labeled_cases
+from halfmask.training.feed import make_loader
 from halfmask.training.run import Run, describe, make_method, run_of
 
 

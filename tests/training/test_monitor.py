@@ -7,7 +7,7 @@ from halfmask.data.regions import region_labels
 from halfmask.learning.recipe import Recipe
 from halfmask.methods.semisupervised.fixmatch import FixMatch
 from halfmask.methods.semisupervised.mean_teacher import MeanTeacher
-from halfmask.training.feed import unlabeled_cases
+from halfmask.training.cases import unlabeled_cases
 from halfmask.training.monitor import Monitor, expected_shares
 from halfmask.training.options import Options
 from halfmask.training.run import describe

@@ -18,8 +18,8 @@ from halfmask.learning.processes import Processes
 from halfmask.learning.recipe import Recipe
 from halfmask.methods.pretraining.simclr import SimCLR
 from halfmask.training import checkpoint
+from halfmask.training.cases import unlabeled_cases
 from halfmask.training.exam import features as features_exam
-from halfmask.training.feed import unlabeled_cases
 from halfmask.training.interrupt import Stopped
 from halfmask.training.journal import read_journal
 from halfmask.training.options import Options

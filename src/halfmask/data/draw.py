@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from halfmask.data.index import Index
-from halfmask.data.split import LISTED, Splits
+from halfmask.data.split import LISTED, Splits, domains_of
 
 DRAWS = 10
 FOLDS = 5
@@ -79,7 +79,7 @@ def draw_splits(
         parts = [[n for g in sorted(part) for n in members[g]] for part in dealt]
     by = {"test": test, "seed": seed, "folds": count, "stratify": stratify, **(LISTED if index.ordered else {})}
     orders = _orders(rest, members, shown, seed, listed=index.ordered)
-    return Splits(tuple(tested), tuple(map(tuple, parts)), orders, groups, by)
+    return Splits(tuple(tested), tuple(map(tuple, parts)), orders, groups, by, domains_of(index.cases))
 
 
 def by_turns(queue: Sequence[str], domains: Mapping[str, str]) -> list[str]:

@@ -55,6 +55,8 @@ class Stream:
         slots: those of them that this process reads; all unless given.
         seed, name: two streams of one seed and different names are independent.
         labeled: place crops on foreground and on annotated slices.
+        evenly: every other labeled crop, from the first on, lies anywhere, as unlabeled ones do, and the rest on
+            foreground; else each does so by chance.
         aligned: the crops of a batch lie at one place, drawn for each batch: at the same share of the way along each
             axis of their cases.
     """
@@ -69,6 +71,7 @@ class Stream:
         seed: int,
         name: str,
         labeled: bool,
+        evenly: bool = False,
         aligned: bool = False,
         sparse: Sparse | None = None,
         slots: range | None = None,
@@ -76,7 +79,7 @@ class Stream:
         self.slots = range(size) if slots is None else slots
         self.cases, self.patch, self.margin, self.size = tuple(cases), patch, margin, size
         self.seed, self.labeled, self.sparse = (seed, zlib.crc32(name.encode())), labeled, sparse
-        self.aligned = aligned
+        self.aligned, self.evenly = aligned, evenly
         self.slices = [sparse.annotated(c) for c in cases] if labeled and sparse else None
         if (
             sparse
@@ -105,7 +108,7 @@ class Stream:
         if self.aligned:
             return Place(number, self._aligned(number, step))
         rng = np.random.default_rng((*self.seed, step, slot))
-        focus = self._focus(number, rng) if self.labeled else [None, None, None]
+        focus = self._focus(number, rng, slot) if self.labeled else [None, None, None]
         start = []
         for n, p, m, f in zip(self.cases[number].shape, self.patch, self.margin, focus, strict=True):
             if n <= p:
@@ -121,10 +124,13 @@ class Stream:
         sides = zip(self.cases[number].shape, self.patch, self.margin, shares, strict=True)
         return tuple((int(share * (n - p + 1)) if n > p else -((p - n) // 2)) - m for n, p, m, share in sides)
 
-    def _focus(self, number: int, rng: np.random.Generator) -> list[int | None]:
+    def _focus(self, number: int, rng: np.random.Generator, slot: int) -> list[int | None]:
         """For each axis where the patch starts, None for anywhere: on foreground, or where something is annotated."""
         known = self._locations(number)
-        classes = [k for k in known if k > 0] if rng.random() < FOREGROUND else []
+        on_foreground = rng.random() < FOREGROUND
+        if self.evenly:
+            on_foreground = (slot - self.slots.start) % 2 == 1
+        classes = [k for k in known if k > 0] if on_foreground else []
         if classes := classes or [k for k in known if 0 in known]:
             voxels = known[classes[rng.integers(len(classes))]]
             voxel = voxels[rng.integers(len(voxels))]

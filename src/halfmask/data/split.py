@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import yaml
 
 from halfmask.config import nearest
 from halfmask.data.atomic import write_text
-from halfmask.data.index import Case
+from halfmask.data.index import Case, Index
 
 LISTED = {"order": "listed"}
 """What `Splits.drawn` says where cases get their labels in the order of the data set's own lists, whatever the draw."""
@@ -31,6 +31,7 @@ class Splits:
         groups: case to group, for every case that has one.
         drawn: what they were drawn by, where the file says so: test, seed, folds, stratify, order; see
             `halfmask.data.draw`.
+        domains: case to scanner or site, for every case that has one; the data set says so, not the file.
     """
 
     test: tuple[str, ...]
@@ -38,6 +39,7 @@ class Splits:
     orders: tuple[tuple[str, ...], ...]
     groups: dict[str, str]
     drawn: dict[str, Any] = field(default_factory=dict)
+    domains: dict[str, str] = field(default_factory=dict)
 
     def group(self, case: str) -> str:
         return self.groups.get(case, case)
@@ -61,21 +63,25 @@ class Splits:
             raise ValueError(f"there is no fold {fold}; splits.yaml has folds 0 to {len(self.folds) - 1}")
         return {self.group(c) for c in self.folds[fold]}
 
-    def labeled(self, *, fold: int, draw: int, budget: int | float | None) -> tuple[str, ...]:
+    def labeled(
+        self, *, fold: int, draw: int, budget: int | float | None, domains: Collection[str] | None = None
+    ) -> tuple[str, ...]:
         """The cases whose labels a training may use.
 
         Args:
             draw: which of the orders; for draws beyond them, a shuffled one.
             budget: a count of groups (patients; cases where there are no groups), a share in (0, 1] as
                 a float, or None for all.
+            domains: of the cases that count; all unless given.
 
         Raises:
             ValueError: there is no such fold, or fewer labels than the budget.
         """
         held = self.held(fold)
-        order = [c for c in self._order(draw) if self.group(c) not in held]
+        counts = lambda case: domains is None or self.domains.get(case) in domains
+        order = [c for c in self._order(draw) if self.group(c) not in held and counts(c)]
         groups = list(dict.fromkeys(self.group(c) for c in order))
-        first = set(groups[: _count(budget, len(groups), fold)])
+        first = set(groups[: _count(budget, len(groups), fold, domains)])
         return tuple(c for c in order if self.group(c) in first)
 
     def pool(self, names: Iterable[str], labeled: Sequence[str], *, fold: int) -> tuple[str, ...]:
@@ -96,15 +102,30 @@ class Splits:
         return [case for group in shuffled for case in members[group]]
 
 
-def _count(budget: int | float | None, available: int, fold: int) -> int:
+def _count(budget: int | float | None, available: int, fold: int, domains: Collection[str] | None) -> int:
     if budget is None:
         return available
     count = max(1, round(budget * available)) if isinstance(budget, float) else budget
     if isinstance(budget, float) and not 0 < budget <= 1:
         raise ValueError(f"a share of labels lies in (0, 1], got {budget}")
     if not 1 <= count <= available:
-        raise ValueError(f"fold {fold} has {available} labeled groups to train on, {count} were asked for")
+        of = "" if domains is None else f"; those of {', '.join(domains)} alone count"
+        raise ValueError(f"fold {fold} has {available} labeled groups to train on, {count} were asked for{of}")
     return count
+
+
+def domains_of(cases: Iterable[Case]) -> dict[str, str]:
+    """Case to domain, for those that have one."""
+    return {case.name: case.domain for case in cases if case.domain is not None}
+
+
+def counted(index: Index) -> dict[str, tuple[int, int]]:
+    """The cases of each domain, and how many of them have a label."""
+    of = lambda domain: [case for case in index.cases if case.domain == domain]
+    return {
+        name: (len(of(name)), sum(c.labeled for c in of(name)))
+        for name in sorted(set(domains_of(index.cases).values()))
+    }
 
 
 def write_splits(splits: Splits, file: Path) -> None:
@@ -144,6 +165,7 @@ def read_splits(file: Path, cases: Iterable[Case]) -> Splits:
             {c.name: c.group for c in known.values() if c.group is not None}
             | {str(c): str(g) for c, g in (content.get("groups") or {}).items()},
             dict(content.get("drawn") or {}),
+            domains_of(known.values()),
         )
     except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as e:
         raise ValueError(f"{file}: expected lists test, folds and labeled; {type(e).__name__}: {e}") from e

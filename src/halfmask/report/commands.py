@@ -10,7 +10,11 @@ from halfmask.methods import names
 from halfmask.report.gather import Entry
 
 OPTIONS = ("labels", "slices", "slice_axis", "fold", "seed", "draw", "network", "precision", "init")
+DOMAINS = ("source", "target")
 OF_LABELS = ("labels", "slices", "slice_axis", "draw")
+PREDICTED = {"checkpoint": "last", "overlap": 0.5, "domain": None, "test_time": None, "test_time_steps": None,
+             "test_time_rate": None}  # fmt: skip
+"""Options of `halfmask predict` that take a value, and what they are unless given."""
 RECIPE = ("steps", "optimizer", "rate", "momentum", "weight_decay", "schedule", "clip")
 
 
@@ -23,8 +27,8 @@ def commands(entry: Entry) -> list[str]:
     told = entry.prediction
     if told.get("split") or told.get("source"):
         where = ["--split", told["split"]] if told.get("split") else [str(told["source"])]
-        kept = {"checkpoint": "last", "overlap": 0.5}
-        options = [w for key, usual in kept.items() if told.get(key, usual) != usual for w in (f"--{key}", told[key])]
+        given = [key for key, usual in PREDICTED.items() if told.get(key, usual) != usual]
+        options = [word for key in given for word in (f"--{key.replace('_', '-')}", told[key])]
         flips = ["--flips"] if told.get("flips") else []
         looked = ["--saliency"] if entry.saliency is not None else []
         found.append(_typed("predict", folder, *where, "--out", entry.masks, *options, *flips, *looked))
@@ -46,6 +50,9 @@ def train_words(run: Mapping[str, Any], store: str, folder: str) -> list[str]:
     for name in OPTIONS:
         if run.get(name) is not None and not (alone and name in OF_LABELS):
             words += [f"--{name.replace('_', '-')}", run[name]]
+    for name in DOMAINS:
+        if run.get(name) is not None:
+            words += [f"--{name}", ",".join(run[name])]
     for name in RECIPE:
         if recipe.get(name) is not None and (name != "momentum" or recipe.get("optimizer") == "sgd"):
             words += [f"--{name.replace('_', '-')}", recipe[name]]

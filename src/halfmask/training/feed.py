@@ -1,10 +1,9 @@
-"""What a run is fed: its labeled and unlabeled cases, the loader over them, and their augmentation."""
+"""What a run is fed: batches of its cases, and their augmentation."""
 
 from __future__ import annotations
 
 import functools
 import itertools
-import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ import torch
 from halfmask import methods
 from halfmask.augment.space import Space
 from halfmask.augment.views import Augmentation
-from halfmask.data.batch import IGNORE, Batch, Images
+from halfmask.data.batch import Batch, Images
 from halfmask.data.load import CACHE, Loader
 from halfmask.data.plan import Plan
 from halfmask.data.regions import region_labels
@@ -23,7 +22,7 @@ from halfmask.data.store import Store
 from halfmask.evaluation.probe import Probe
 from halfmask.learning.method import Clusterer, Method, Pretrainer
 from halfmask.learning.processes import ALONE, Processes
-from halfmask.progress import say
+from halfmask.training.cases import held_cases, labeled_cases, unlabeled_cases
 from halfmask.training.monitor import Monitor, expected_shares
 from halfmask.training.run import Run
 
@@ -31,51 +30,6 @@ MONITORED = {2: 32, 3: 8}
 """Crops that pseudo-labels are looked at on, by dims, rounded up to whole batches."""
 WHOLE = 256
 """The same of images that are told apart whole: each is a single sample to the probe."""
-
-
-def labeled_cases(run: Run, store: Store) -> tuple[str, ...]:
-    """The cases whose labels the run may read; none for one that learns from images alone."""
-    if not run.recipe.labeled:
-        return ()
-    return store.splits.labeled(fold=run.fold, draw=run.label_draw, budget=run.labels)
-
-
-def unlabeled_cases(run: Run, store: Store) -> tuple[str, ...]:
-    """The pool of a run that uses one. Labeled images that are not annotated everywhere count among it, and all
-    of them if it would be empty, or if the run learns from images alone.
-
-    Raises:
-        ValueError: it learns from images alone, and there are none.
-    """
-    if not run.recipe.unlabeled:
-        return ()
-    if not run.recipe.labeled:
-        if not (images := store.splits.pool(store.stored, (), fold=run.fold)):
-            raise ValueError(
-                f"all images of {store.path} are sealed or held out by fold {run.fold}, so there are none to learn "
-                "from; give another --fold, or images without labels to `halfmask prepare`"
-            )
-        return images
-    labeled = labeled_cases(run, store)
-    pool = store.splits.pool(store.stored, labeled, fold=run.fold)
-    sparse = tuple(name for name in labeled if run.slices < 1 or IGNORE in store.case(name).voxels)
-    pool += sparse
-    if not pool:
-        say("there are no unlabeled cases; the labeled images serve as such, without their labels")
-        return labeled
-    return pool
-
-
-def held_cases(run: Run, store: Store) -> tuple[str, ...]:
-    """Those of the pool that a pre-training is judged by: a share of the groups, drawn by its seed."""
-    share = getattr(methods.find(run.method), "held", 0.0)
-    pool = unlabeled_cases(run, store) if share else ()
-    groups = list(dict.fromkeys(map(store.splits.group, pool)))
-    if len(groups) < 2:
-        return ()
-    drawn = np.random.default_rng((run.seed, zlib.crc32(b"held"))).permutation(groups)
-    held = set(drawn[: max(1, round(share * len(groups)))])
-    return tuple(name for name in pool if store.splits.group(name) in held)
 
 
 def augmentation(plan: Plan) -> Augmentation:
@@ -202,7 +156,8 @@ def make_loader(
     sparse = Sparse(run.slices, run.slice_axis, run.label_draw) if run.slices < 1 else None
     labeled = unlabeled = None
     if recipe.labeled:
-        labeled = stream(cases(labeled_cases(run, store)), recipe.labeled, name="labeled", labeled=True, sparse=sparse)
+        placed = {"labeled": True, "sparse": sparse, "evenly": kind.evenly}
+        labeled = stream(cases(labeled_cases(run, store)), recipe.labeled, name="labeled", **placed)
     if recipe.unlabeled:
         held = set(held_cases(run, store))
         pool = cases([name for name in unlabeled_cases(run, store) if name not in held])

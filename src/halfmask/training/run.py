@@ -36,6 +36,8 @@ class Run:
         draw: which cases and slices have labels; None for the seed's own, see `label_draw`.
         init: the run, file or name in the hub whose weights it starts from.
         processes: that train together, each with a batch of the recipe's size.
+        source, target: in domain adaptation the domains whose labels are read, and those whose images are learned from
+            without; see `training.cases`.
     """
 
     method: str
@@ -52,6 +54,8 @@ class Run:
     init: str | None = None
     processes: int = 1
     draw: int | None = None
+    source: tuple[str, ...] | None = None
+    target: tuple[str, ...] | None = None
 
     @property
     def label_draw(self) -> int:

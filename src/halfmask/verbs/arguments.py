@@ -21,6 +21,10 @@ Group = Annotated[
     str | None,
     Doc(r"Regular expression on case names; its first parenthesis is the patient or site: '(patient\d+)'."),
 ]
+Domain = Annotated[
+    str | None,
+    Doc(r"The same for the scanner or site, where the data set names none: '^(3T|7T)'."),
+]
 Classes = Annotated[
     str | None,
     Doc("To tell whole images apart: the CSV table's column of classes, or several columns of 0 and 1, as mel,nevus."),
@@ -73,6 +77,8 @@ _RANGES: Mapping[str, tuple[Callable[[float], bool], str]] = {
     "threads": (lambda n: n >= 0, "0 or more"),
     "cache": (lambda x: 0 <= x <= 1, "a share in [0, 1]"),
     "devices": (lambda n: n >= 1, "at least 1"),
+    "test_time_steps": (lambda n: n >= 1, "at least 1"),
+    "test_time_rate": (lambda x: 0 < x < math.inf, "a number above 0"),
 }
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from halfmask.verbs.arguments import (
     Classes,
     Doc,
+    Domain,
     Group,
     Workers,
     millimeters,
@@ -26,6 +27,7 @@ def check(
     /,
     *,
     group: Group = None,
+    domain: Domain = None,
     classes: Classes = None,
     out: Annotated[Path | None, Doc("Also write the faults as a CSV table.")] = None,
     workers: Workers = None,
@@ -35,7 +37,7 @@ def check(
     from halfmask.data.layouts import read_index
     from halfmask.data.parallel import workers as pool
 
-    index = read_index(data, group=group, classes=names(classes))
+    index = read_index(data, group=group, domain=domain, classes=names(classes))
     with pool(worker_count(workers)) as executor:
         faults = checking.check(index, executor=executor)
     if out is not None:
@@ -60,6 +62,7 @@ def prepare(
     *,
     out: Annotated[Path, Doc("The store to make; edit its plan.yaml or splits.yaml and run again to change it.")],
     group: Group = None,
+    domain: Domain = None,
     classes: Classes = None,
     test: Annotated[
         float | None, Doc("Share of the labeled cases to seal, unless the data set says which; 0.2 unless given.")
@@ -87,6 +90,7 @@ def prepare(
     from halfmask.data import prepare as preparing
     from halfmask.data.layouts import read_index
     from halfmask.data.parallel import workers as pool
+    from halfmask.data.split import counted
 
     require(
         (test is None or 0 <= test < 1, f"--test is a share in [0, 1), got {test}"),
@@ -94,7 +98,7 @@ def prepare(
         (dims in (None, 2, 3), f"--dims is 2 or 3, got {dims}"),
         (memory is None or memory > 0, f"--memory is a number of GiB above 0, got {memory}"),
     )
-    index = read_index(data, group=group, classes=names(classes))
+    index = read_index(data, group=group, domain=domain, classes=names(classes))
     with pool(worker_count(workers)) as executor:
         store = preparing.prepare(
             index, out, test=test, seed=seed, folds=folds, stratify=stratify,
@@ -105,6 +109,8 @@ def prepare(
     print(f"{len(store.stored)} cases stored in {out}, {len(splits.test)} sealed, {len(splits.folds)} folds")
     print(f"{plan.dims}D, patch {'×'.join(map(str, plan.patch))}, batch {plan.labeled}+{plan.unlabeled}, classes "
           f"{', '.join(plan.labels)}")  # fmt: skip
+    for name, (cases, known) in counted(index).items():
+        print(f"domain {name}: {cases} cases, {known} with a label")
     if not splits.test:
         print("no case is sealed, so nothing can be tested: too few cases have labels, or --test 0 was given")
     if not any(splits.folds):

@@ -28,6 +28,7 @@ from halfmask.verbs.arguments import (
     budget,
     halves,
     in_range,
+    names,
     require,
     settings,
 )
@@ -64,6 +65,13 @@ def train(
     fold: Annotated[int, Doc("Whose cases validate.")] = 0,
     seed: Annotated[int, Doc("Of the first weights and all that is drawn.")] = 0,
     draw: Annotated[int | None, Doc("Which draw of labeled cases and slices; the seed's own unless given.")] = None,
+    source: Annotated[
+        str | None, Doc("To adapt: the domains (scanners, sites) whose labels are read; all but --target unless given.")
+    ] = None,
+    target: Annotated[
+        str | None,
+        Doc("To adapt: the domains whose images are learned from, without labels; all but --source unless given."),
+    ] = None,
     steps: Steps = None,
     network: Network = None,
     batch: Annotated[
@@ -110,7 +118,9 @@ def train(
         ),
     )  # fmt: skip
     clusters = method != "auto" and issubclass(find(method), Clusterer)
-    _check_reads(method, store, labels=labels, slices=slices, draw=draw, clusters=clusters)
+    of_labels = {"labels": labels is not None, "slices": slices != 1, "draw": draw is not None}
+    of_labels |= {"source": source is not None, "target": target is not None}
+    _check_reads(method, store, of_labels, clusters=clusters)
     here = launch.surroundings()
     processes = launch.joint_size(devices, here)
     check_devices(device, here.local if here else processes)
@@ -129,11 +139,14 @@ def train(
         fold=fold,
         seed=seed,
         draw=draw,
+        source=names(source) or None,
+        target=names(target) or None,
         precision=precision_of(precision, device),
         init=None if init is None else named(init),
         processes=processes,
     )
-    _check_search(method, search=search, candidates=candidates, slices=slices, processes=processes, given=settings(set))
+    _check_search(method, search=search, candidates=candidates, slices=slices, adapts=bool(source or target),
+                  processes=processes, given=settings(set))  # fmt: skip
     require((not search or not opened.plan.classifies, f"a search compares what segments, and {store} is one of whole "
              "images with classes; leave out --search"))  # fmt: skip
     if search:
@@ -166,9 +179,7 @@ def train(
     return result
 
 
-def _check_reads(
-    method: str, store: Path, *, labels: str | None, slices: float, draw: int | None, clusters: bool
-) -> None:
+def _check_reads(method: str, store: Path, of_labels: Mapping[str, bool], *, clusters: bool) -> None:
     """Some methods learn from images alone: of those that make clusters there are no labels to choose, and those that
     pre-train have a verb of their own."""
     from halfmask.learning.method import Pretrainer
@@ -176,20 +187,28 @@ def _check_reads(
 
     if method != "auto" and issubclass(find(method), Pretrainer):
         raise ValueError(f"{method!r} learns from images alone: give `halfmask pretrain {method} {store}`")
-    given = {"--labels": labels is not None, "--slices": slices != 1, "--draw": draw is not None}
-    if clusters and any(given.values()):
-        told = ", ".join(option for option, asked in given.items() if asked)
+    if clusters and any(of_labels.values()):
+        told = ", ".join(f"--{option}" for option, asked in of_labels.items() if asked)
         raise ValueError(f"{method!r} learns from images alone and reads no label; leave out {told}")
 
 
 def _check_search(
-    method: str, *, search: bool, candidates: str | None, slices: float, processes: int, given: Mapping[str, str]
+    method: str,
+    *,
+    search: bool,
+    candidates: str | None,
+    slices: float,
+    adapts: bool,
+    processes: int,
+    given: Mapping[str, str],
 ) -> None:
     own = [name for name in given if not name.startswith("network.")]
     require(
         (not search or method == "auto", f"--search finds the method itself, so give auto, not {method!r}"),
         (search or candidates is None, "--candidates are what --search compares; give it too, with auto"),
         (not search or slices == 1, "a search measures on whole labels, so it cannot go with --slices"),
+        (not search or not adapts, "a search measures on labeled cases, and those of the target's are not read; leave "
+                                   "out --source and --target, or --search"),
         (not search or processes == 1, "a search trains several methods beside each other; leave out --devices"),
         (not search or not own, f"--set {', '.join(own)}: a search takes each method as it is; only network.… is set"),
     )  # fmt: skip
@@ -200,7 +219,7 @@ def _searched(run: Run, asked: Recipe, store: Store, out: Path, candidates: str 
     from halfmask.study.choice import candidates_of, choose
     from halfmask.study.crew import local
     from halfmask.study.room import this_room
-    from halfmask.training.feed import labeled_cases
+    from halfmask.training.cases import labeled_cases
 
     names = candidates_of(None if candidates is None else candidates.split(","))
     with local(this_room(parallel=None, device=device)) as crew:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from halfmask.data.formats import stem, suffix
 from halfmask.data.index import Case, Fault, Index
@@ -18,7 +19,9 @@ LAYOUTS = (
 )
 
 
-def read_index(path: Path, *, group: str | None = None, classes: Sequence[str] = ()) -> Index:
+def read_index(
+    path: Path, *, group: str | None = None, domain: str | None = None, classes: Sequence[str] = ()
+) -> Index:
     """Read a data set's layout; of the images none but h5 files are opened.
 
     Args:
@@ -26,6 +29,7 @@ def read_index(path: Path, *, group: str | None = None, classes: Sequence[str] =
         group: a regular expression; its first parenthesis (or the whole match) in a case's name is
             the case's group. The table's ``group`` column goes before it. Without it, h5 files that are called as
             those of ACDC are (patient001_frame01) are grouped by patient.
+        domain: the same for the case's domain (scanner, site), which the data set may name too.
         classes: columns of a CSV table that tell what whole images show, for a data set to classify; see
             `table.read`.
 
@@ -53,7 +57,8 @@ def read_index(path: Path, *, group: str | None = None, classes: Sequence[str] =
         raise ValueError(f"{path} holds no data set; expected {LAYOUTS}")
     if not index.cases and all(fault.severity == "warning" for fault in index.faults):
         raise ValueError("\n".join([f"{path} holds no case; expected {LAYOUTS}", *map(str, index.faults)]))
-    return _unique(_grouped(index, group) if group else index)
+    index = _told_by_name(index, "group", group) if group else index
+    return _unique(_told_by_name(index, "domain", domain) if domain else index)
 
 
 def is_data_set(path: Path) -> bool:
@@ -99,20 +104,18 @@ def _described(file: Path) -> Index:
     raise ValueError(f"{file}: expected a list 'training', a mapping 'dataset' or a folder imagesTr; see {LAYOUTS}")
 
 
-def _grouped(index: Index, pattern: str) -> Index:
+def _told_by_name(index: Index, field: Literal["group", "domain"], pattern: str) -> Index:
+    """The index with the groups or domains that a pattern finds in the names of cases that have none."""
     try:
         expression = re.compile(pattern)
     except re.error as e:
-        raise ValueError(f"the group pattern {pattern!r} is no regular expression: {e}") from e
-    found = {case.name: expression.search(case.name) for case in index.cases}
-    missed = [name for name, match in found.items() if match is None and index[name].group is None]
-    if missed:
-        raise ValueError(f"the group pattern {pattern!r} does not match {_some(missed)}; it must match every case")
-    group = lambda m: m.group(1) if m.re.groups else m.group(0)
-    cases = tuple(
-        replace(c, group=group(found[c.name])) if c.group is None and found[c.name] else c for c in index.cases
-    )
-    return replace(index, cases=cases)
+        raise ValueError(f"the {field} pattern {pattern!r} is no regular expression: {e}") from e
+    found = {case.name: expression.search(case.name) for case in index.cases if getattr(case, field) is None}
+    if missed := [name for name, match in found.items() if match is None]:
+        raise ValueError(f"the {field} pattern {pattern!r} does not match {_some(missed)}; it must match every case")
+    told = {name: m.group(1) if m.re.groups else m.group(0) for name, m in found.items() if m is not None}
+    named = lambda case: replace(case, **{field: told[case.name]}) if case.name in told else case
+    return replace(index, cases=tuple(map(named, index.cases)))
 
 
 def _unique(index: Index) -> Index:

@@ -53,9 +53,32 @@ SCANNERS = {
         blur=(1.5, 1.5, 4.0),
         level=(200, 500),
     ),
+    "C": Scanner(
+        contrast={
+            "T1": {"fluid": 0.42, "gray": 0.82, "white": 1.0, "lesion": 0.86, "spot": 0.88},
+            "FLAIR": {"fluid": 0.80, "gray": 1.15, "white": 1.0, "lesion": 1.40, "spot": 1.38},
+        },
+        noise=(0.04, 0.07),
+        bias=0.20,
+        blur=(2.0, 2.0, 3.0),
+        level=(100, 300),
+    ),
+    "D": Scanner(
+        contrast={
+            "T1": {"fluid": 0.24, "gray": 0.70, "white": 1.0, "lesion": 0.76, "spot": 0.76},
+            "FLAIR": {"fluid": 2.20, "gray": 1.35, "white": 1.0, "lesion": 1.65, "spot": 1.60},
+        },
+        noise=(0.03, 0.06),
+        bias=0.10,
+        blur=(1.0, 1.0, 1.0),
+        level=(500, 1000),
+    ),
 }
-"""Two made-up ones: B is older. In scans of people with multiple sclerosis, FLAIR shows lesions at 1.34 times white
-matter in the median (1.15 to 1.55), T1 at 0.83; ours are a little brighter before blurring."""
+"""Made-up ones. B is older than A. C is of low field: little contrast, fluid that is not dark on FLAIR, an uneven
+field, noise and blur. D is as A, but has another sequence, T2, where FLAIR belongs.
+
+In scans of people with multiple sclerosis, FLAIR shows lesions at 1.34 times white matter in the median (1.15 to 1.55),
+T1 at 0.83; those of A and B are a little brighter before blurring."""
 
 
 def picture(rng: Generator, scanner: Scanner, channel: str, tissues: Tissues) -> Field:

@@ -15,6 +15,8 @@ from halfmask.evaluation.classification import measure
 from halfmask.inference.classify import ClassPredictor
 from halfmask.learning.method import Classifier
 from halfmask.learning.processes import Processes
+from halfmask.progress import say
+from halfmask.training.cases import source_domains, unfit_choice
 from halfmask.training.device import make_class_predictor
 from halfmask.training.exam.grade import Grade
 from halfmask.training.run import Run
@@ -27,15 +29,22 @@ MOST = 500
 class Classification:
     """How well the validation images are told apart: by the area under the ROC curve, which no threshold sways.
 
-    Of images of one class alone there is none; the log loss then says which weights are the best.
+    Of images of one class alone there is none; the log loss then says which weights are the best. Where labels of a
+    source alone are read, the best weights are those that are best on it, see `exam.segmentation`.
     """
 
     patience: int | None = None
 
     def __init__(self, method: Classifier, run: Run, store: Store, fabric: Fabric, processes: Processes):
         self.method, self.plan, self.fabric, self.processes = method, store.plan, fabric, processes
-        self.cases = tuple(validated(store.splits.folds[run.fold], store.plan, most=MOST))
+        source = source_domains(run, store.splits)
+        domains = {} if source is None else store.splits.domains
+        if told := unfit_choice(run, store.splits):
+            say(f"warning: {told}")
+        self.cases = tuple(validated(store.splits.folds[run.fold], store.plan, MOST, domains))
         self._cases = [store.case(name) for name in self.cases]
+        own = np.array([source is None or domains.get(name) in source for name in self.cases], dtype=bool)
+        self._own = own if own.any() else ~own
         targets = np.array([case.target for case in self._cases])
         self._truth = targets[:, 0] if len(targets) and self.plan.exclusive else targets
 
@@ -44,12 +53,15 @@ class Classification:
 
     def grade(self) -> Grade:
         probability = classify(self._predictor, self._cases, self.processes)
-        told = measure(probability, self._truth, list(self.plan.labels))["mean"]
+        mean = lambda rows: measure(probability[rows], self._truth[rows], list(self.plan.labels))["mean"]
+        told, own = mean(np.full(len(self.cases), True)), mean(self._own)
         figures = {name: told[name] for name in ("auc", "recall", "f1", "log_loss")}
         recall, loss = f"balanced recall {told['recall']:.4f}", told["log_loss"]
         if self._ranked:
-            return Grade(figures, told["auc"], f"validation AUC {told['auc']:.4f}, {recall}")
-        return Grade(figures, -loss, f"validation log loss {loss:.4f}, {recall}; no AUC, as one class is there alone")
+            return Grade(figures, own["auc"], f"validation AUC {told['auc']:.4f}, {recall}")
+        return Grade(
+            figures, -own["log_loss"], f"validation log loss {loss:.4f}, {recall}; no AUC, as one class is there alone"
+        )
 
     def result(self, best: float | None) -> dict[str, Any]:
         if best is None or self._ranked:
@@ -58,8 +70,9 @@ class Classification:
 
     @property
     def _ranked(self) -> bool:
-        """Whether some class is there and missing in other images, so that there is an AUC."""
-        columns = self._truth[:, None] if self.plan.exclusive else self._truth
+        """Whether some class is there and missing in other images that choose, so that there is an AUC."""
+        truth = self._truth[self._own]
+        columns = truth[:, None] if self.plan.exclusive else truth
         return any(len(set(column) - {IGNORE}) > 1 for column in columns.T)
 
     def predict(self, case: StoredCase) -> object:

@@ -13,9 +13,10 @@ from halfmask.data.stored_case import StoredCase
 from halfmask.learning.method import Clusterer
 from halfmask.learning.processes import Processes
 from halfmask.progress import say
+from halfmask.training.cases import unlabeled_cases
 from halfmask.training.device import make_predictor
 from halfmask.training.exam.grade import LOOKS, Grade
-from halfmask.training.feed import MONITORED, some_crops, unlabeled_cases
+from halfmask.training.feed import MONITORED, some_crops
 from halfmask.training.run import Run
 
 ALL = 0.99

@@ -13,8 +13,9 @@ from halfmask.data.store import Store
 from halfmask.data.stored_case import StoredCase
 from halfmask.learning.method import Pretrainer
 from halfmask.learning.processes import Processes
+from halfmask.training.cases import held_cases
 from halfmask.training.exam.grade import LOOKS, Grade
-from halfmask.training.feed import held_cases, make_probe, some_crops
+from halfmask.training.feed import make_probe, some_crops
 from halfmask.training.run import Run
 
 JUDGED = 64
