@@ -9,6 +9,8 @@ from halfmask import methods, testing
 from halfmask.learning.clock import Clock
 from halfmask.learning.minimize import Minimizer
 
+SEGMENTERS = sorted(methods.names("semisupervised") | methods.names("adaptation"))
+
 
 @pytest.fixture(params=[2, 3], ids=["2d", "3d"])
 def dims(request):
@@ -18,12 +20,12 @@ def dims(request):
 
 @pytest.mark.parametrize("check", testing.CHECKS, ids=lambda c: c.__name__.removeprefix("check_"))
 @pytest.mark.parametrize("exclusive", [True, False], ids=["classes", "regions"])
-@pytest.mark.parametrize("name", sorted(methods.names("semisupervised")))
+@pytest.mark.parametrize("name", SEGMENTERS)
 def test_conforms(name, check, dims, exclusive):
     check(methods.find(name), dims, exclusive)
 
 
-@pytest.mark.parametrize("name", sorted(methods.names("semisupervised")))
+@pytest.mark.parametrize("name", SEGMENTERS)
 def test_conforms_in_half_precision(name):
     """Within one bf16 region a view without gradient must not leave its cast weights to one with gradient."""
     torch.manual_seed(0)
@@ -31,7 +33,7 @@ def test_conforms_in_half_precision(name):
         testing.check_losses_pull_and_state_moves(methods.find(name), 2)
 
 
-@pytest.mark.parametrize("name", sorted(methods.names("semisupervised")))
+@pytest.mark.parametrize("name", SEGMENTERS)
 def test_learns(name):
     """A whole short training on images whose labels can be told voxel by voxel, a third of them by chance."""
     torch.manual_seed(0)
@@ -45,7 +47,7 @@ def test_learns(name):
     assert right.float().mean() > 0.5
 
 
-@pytest.mark.parametrize("name", sorted(methods.names("semisupervised")))
+@pytest.mark.parametrize("name", SEGMENTERS)
 def test_says_where_it_comes_from(name):
     testing.check_says_where_it_comes_from(methods.find(name))
 

@@ -34,12 +34,19 @@ class Method(nn.Module):
         steps_per_cycle: after so many steps every kind of step has come once.
         alone: it keeps something of each case that a process has seen, so one process trains it.
         alike: unlabeled images are augmented as the labeled are, for a method that compares the two; else weakly.
+        evenly: every other labeled crop, from the first on, lies anywhere, as unlabeled ones do, for a method that
+            compares them; the rest lie on foreground. Else each does so by chance.
+        adversarial: a critic judges what its networks make, so that the game between them is watched
+            (`training.stability`). Its losses are called supervised, adversarial… and critic…, its critics'
+            accuracy told_apart, in [0, 1].
     """
 
     recipe: ClassVar[Recipe] = Recipe()
     steps_per_cycle: ClassVar[int] = 1
     alone: ClassVar[bool] = False
     alike: ClassVar[bool] = False
+    evenly: ClassVar[bool] = False
+    adversarial: ClassVar[bool] = False
 
     def __init__(self, network: Builder):
         super().__init__()

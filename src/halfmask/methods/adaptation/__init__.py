@@ -1,0 +1,1 @@
+"""Domain adaptation: a model of labeled source images is made to work on unlabeled target images."""
