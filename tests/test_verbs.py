@@ -31,6 +31,7 @@ def test_from_a_folder_to_a_table(cohort, tmp_path, capsys):
     assert {p.name for p in (masks / "probability").iterdir()} == {"background", "lesion", "ventricles"}
     about = json.loads((masks / "prediction.json").read_text())
     assert (about["method"], about["checkpoint"], about["run"]) == ("supervised", "last", str(run))
+    assert about["domains"] == {"phantom_000": "A"}, "the scanner, as the store knows it"
 
     found = verbs.evaluate(masks, cohort, out=table, workers=1)
     assert set(found["case"]) == {"phantom_000"}
@@ -90,6 +91,75 @@ def test_the_run_alone_predicts_other_images(cohort, prepared, tmp_path):
     masks = [np.asarray(nibabel.load(p).dataobj) for p in (*both, *one)]
     np.testing.assert_array_equal(masks[0], masks[1])
     assert masks[2].shape == masks[0].shape
+
+
+@pytest.fixture
+def by_domain(cohort, prepared, tmp_path, monkeypatch):
+    """A run whose norms have statistics of scanner B's images alone: those of A are as they began."""
+    from halfmask.methods.semisupervised.supervised import Supervised
+    from halfmask.networks.domain_norm import per_domain
+
+    plain = Supervised.__init__
+
+    def init(self, network):
+        plain(self, network)
+        per_domain(self.student)
+
+    monkeypatch.setattr(Supervised, "__init__", init)
+    verbs.train("supervised", prepared(2).path, out=tmp_path / "run", steps=3, validations=1, threads=0, source="A",
+                set=["network.norm=batch"])  # fmt: skip
+    return tmp_path / "run", cohort / "imagesTr" / "phantom_003.nii.gz"
+
+
+def test_the_domain_of_an_image_chooses_its_statistics(by_domain, tmp_path, prepared):
+    run, image = by_domain
+    said = {}
+    for name in ("A", "B", None):
+        verbs.predict(run, image, out=tmp_path / f"masks {name}", domain=name, probability=True)
+        file = tmp_path / f"masks {name}" / "probability" / "lesion" / image.name
+        said[name] = np.asarray(nibabel.load(file).dataobj)
+        about = json.loads((tmp_path / f"masks {name}" / "prediction.json").read_text())
+        assert about.get("domain") == name and "test_time" not in about
+    np.testing.assert_array_equal(said["B"], said[None])
+    assert np.abs(said["A"] - said["B"]).mean() > 0.001
+    with pytest.raises(ValueError, match="run knows no domain 'a'; known: A, B"):
+        verbs.predict(run, image, out=tmp_path / "none", domain="a")
+    sealed = prepared(2).sources["phantom_000"]
+    verbs.predict(run, split="test", domain="A" if sealed.domain == "B" else "B", out=tmp_path / "sealed")
+    verbs.predict(run, split="test", out=tmp_path / "again")
+    both = [nibabel.load(tmp_path / name / "phantom_000.nii.gz").dataobj for name in ("sealed", "again")]
+    np.testing.assert_array_equal(*map(np.asarray, both), "the data set says the domain, before the option")
+
+
+def test_a_scan_is_adapted_to_as_asked_and_the_report_says_how(by_domain, tmp_path):
+    from halfmask.report.commands import commands
+    from halfmask.report.gather import gather
+
+    run, image = by_domain
+    options = {"test_time": "entropy", "test_time_steps": 2, "domain": "A"}
+    verbs.predict(run, image, out=run / "masks", **options)
+    about = json.loads((run / "masks" / "prediction.json").read_text())
+    assert {key: about[key] for key in options} == options and about["test_time_rate"] == 0.001
+    (entry,) = gather([run])
+    (told,) = (line for line in commands(entry) if line.startswith("halfmask predict"))
+    assert told.endswith(f"--out {run}/masks --domain A --test-time entropy --test-time-steps 2 --test-time-rate 0.001")
+    verbs.predict(run, image, out=run / "masks", test_time="statistics")
+    about = json.loads((run / "masks" / "prediction.json").read_text())
+    assert about["test_time"] == "statistics" and "test_time_steps" not in about
+    with pytest.raises(ValueError, match="give --test-time entropy too, or leave out --test-time-steps and --test-ti"):
+        verbs.predict(run, image, out=run / "masks", test_time="statistics", test_time_steps=2, test_time_rate=0.1)
+    with pytest.raises(ValueError, match="--test-time-rate is a number above 0, got 0"):
+        verbs.predict(run, image, out=run / "masks", test_time="entropy", test_time_rate=0)
+
+
+def test_a_run_without_batch_norm_or_domains_says_so(cohort, prepared, tmp_path):
+    run, image = tmp_path / "run", cohort / "imagesTr" / "phantom_003.nii.gz"
+    verbs.train("supervised", prepared(2).path, out=run, steps=1, validations=0, threads=0)
+    with pytest.raises(ValueError, match="this network has none: instance and layer norm"):
+        verbs.predict(run, image, out=tmp_path / "masks", test_time="statistics")
+    with pytest.raises(ValueError, match="trained without --source or --target and knows no domains; leave out --dom"):
+        verbs.predict(run, image, out=tmp_path / "masks", domain="A")
+    assert not (tmp_path / "masks").exists()
 
 
 @pytest.fixture

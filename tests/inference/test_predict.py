@@ -1,3 +1,4 @@
+import contextlib
 import json
 
 import nibabel
@@ -224,6 +225,29 @@ def test_an_image_is_never_overwritten(tmp_path):
             predict_cases([Case("case", (source,))], predictor(), out)
     assert file.read_bytes() == before
     assert (linked / "case.nii.gz").is_symlink()
+
+
+def test_each_case_is_met_as_its_domain_s_and_predicted_meanwhile(tmp_path):
+    """The network finds the egg in the source's images, and nothing in others, of whatever domain."""
+    image, _ = made()
+    domains = {"one": "A", "two": "B", "three": None, "four": "elsewhere", "five": "A"}
+    cases = [
+        Case(n, (nifti(tmp_path / f"{n}.nii.gz", image, DIRECTIONS["RAS"]),), domain=d) for n, d in domains.items()
+    ]
+    told = []
+
+    @contextlib.contextmanager
+    def meet(image, side):
+        assert image.ndim == 4 and image.mean().abs() < 1 and not image.is_inference()
+        told.append(side)
+        yield
+        told.append("and over")
+
+    network = lambda x: threshold(x) if told[-1] == "source" else threshold(x - 100)
+    masks = predict_cases(cases, predictor(network=network, source=("A", "C"), meet=meet), tmp_path / "out")
+    found = [bool(read(mask)[0].any()) for mask in masks]
+    assert found == [True, False, False, False, True]
+    assert told[::2] == ["source", "target", "target", "target", "source"] and set(told[1::2]) == {"and over"}
 
 
 def test_what_the_values_mean_is_noted(tmp_path):

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from halfmask.inference.sliding_window import gaussian, mirrored, sliding_window
+from halfmask.inference.sliding_window import gaussian, mirrored, sliding_window, windows
 
 sides = lambda low, high: st.lists(st.integers(low, high), min_size=3, max_size=3)
 
@@ -93,6 +93,23 @@ def test_without_overlap_a_large_picture_is_twelve_tiles_and_stitched_again():
     stitched = sliding_window(image, tile, patch=(48, 48), overlap=0, batch=5)
     torch.testing.assert_close(stitched, image)
     assert len(seen) == 12 and {tuple(t.shape) for t in seen} == {(3, 48, 48)}
+
+
+@pytest.mark.parametrize("patch", [(5, 4, 6), (6, 5)], ids=["3d", "2d"])
+@pytest.mark.parametrize("batch", [1, 4, 1000])
+def test_who_is_to_see_the_whole_image_sees_its_windows_once_in_batches_that_are_spread(patch, batch):
+    image, visited = torch.randn(2, 11, 12, 3), []
+    sliding_window(image, lambda x: (visited.extend(x), x)[1], patch=patch)
+    seen = list(windows(image, patch=patch, batch=batch))
+    assert sorted(w.flatten().tolist() for b in seen for w in b) == sorted(w.flatten().tolist() for w in visited)
+    sizes = [len(b) for b in seen]
+    assert max(sizes) <= batch and max(sizes) - min(sizes) <= 1
+    assert all(torch.equal(a, b) for a, b in zip(seen, windows(image, patch=patch, batch=batch), strict=True))
+    if batch == 4:
+        ordered = [w.flatten().tolist() for w in visited]
+        for b in seen:
+            places = sorted(ordered.index(w.flatten().tolist()) for w in b)
+            assert places[-1] - places[0] > len(visited) / 2
 
 
 @pytest.mark.parametrize("overlap", [-0.1, 1.0])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,10 @@ from halfmask.data.index import Case
 from halfmask.data.plan import Plan
 from halfmask.data.preprocess import Prepared, file_values, preprocess, read_case
 from halfmask.data.regions import class_scores, largest
+from halfmask.data.split import domains_of
 from halfmask.data.volume import Grid
 from halfmask.inference.sliding_window import Predict, mirrored, sliding_window
+from halfmask.networks.domain_norm import Side
 from halfmask.progress import Progress, say
 
 ABOUT = "prediction.json"
@@ -36,6 +39,10 @@ class Predictor:
         flips: average over the mirrorings that the plan allows.
         overlap: of neighboring windows.
         clusters: K, where the probabilities are not of the plan's classes but of clusters without a name.
+        source: the domains that are of the source's side. All others are of the target's, as is an image whose domain
+            nobody knows: it is the target that the network was adapted to.
+        meet: makes the network ready for one prepared image (C, *shape), on ``device``, and its side, as long as the
+            context lasts; None for one that is the same for all.
     """
 
     predict: Predict
@@ -44,6 +51,8 @@ class Predictor:
     flips: bool = False
     overlap: float = 0.5
     clusters: int | None = None
+    source: Collection[str] = ()
+    meet: Callable[[Tensor, Side], AbstractContextManager[None]] | None = None
 
     @property
     def exclusive(self) -> bool:
@@ -61,17 +70,22 @@ class Predictor:
             return probability.max(0).indices.to(torch.uint8).cpu().numpy()
         return largest(class_scores(list(probability.float().cpu().numpy()), self.plan.members))
 
-    @torch.inference_mode()
-    def probability(self, image: np.ndarray) -> Tensor:
+    def side(self, domain: str | None) -> Side:
+        """Whose statistics an image of a domain is normalized by."""
+        return "source" if domain in self.source else "target"
+
+    def probability(self, image: np.ndarray, domain: str | None = None) -> Tensor:
         """(K, *shape) of a normalized prepared image (C, *shape), K the plan's outputs, or the clusters."""
+        whole = torch.from_numpy(image).to(self.device)  # not in inference mode: who meets it may want gradients
         predict = mirrored(self.predict, self.plan.flips) if self.flips else self.predict
-        return sliding_window(
-            torch.from_numpy(image).to(self.device),
-            predict,
-            patch=self.plan.patch,
-            overlap=self.overlap,
-            batch=4 if self.plan.dims == 3 else 16,
-        )
+        with self.meet(whole, self.side(domain)) if self.meet else nullcontext(), torch.inference_mode():
+            return sliding_window(
+                whole,
+                predict,
+                patch=self.plan.patch,
+                overlap=self.overlap,
+                batch=4 if self.plan.dims == 3 else 16,
+            )
 
 
 def predict_cases(
@@ -104,6 +118,7 @@ def predict_cases(
     described |= {} if predictor.clusters is None else {"clusters": predictor.clusters}
     described["cases"] = [case.name for case in cases]
     described["images"] = {case.name: [str(p.resolve()) for p in case.images] for case in cases}
+    described |= {"domains": domains} if (domains := domains_of(cases)) else {}
     write_text(out / ABOUT, json.dumps(described, indent=1))
     with Progress("predict", len(cases)) as progress:
         for case in cases:
@@ -133,7 +148,7 @@ def _predict(case: Case, predictor: Predictor, out: Path, probability: bool, ent
     image, _, grid = read_case(case, label=False)
     check_like(case, image, grid, plan)
     prepared = preprocess(image, None, grid, plan)
-    p = predictor.probability(prepared.normalized())
+    p = predictor.probability(prepared.normalized(), case.domain)
     around = 0 if predictor.clusters is None else _around(predictor.decide(p))
     if probability:
         for number, (name, one) in enumerate(zip(predictor.names, p, strict=True)):

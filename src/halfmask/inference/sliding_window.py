@@ -40,8 +40,8 @@ def sliding_window(
     total: Tensor | None = None
     seen = torch.zeros(whole.shape[1:], dtype=weight.dtype, device=image.device)
     for places in _grouped(_places(whole.shape[1:], size, overlap), batch):
-        windows = torch.stack([whole[(slice(None), *place)] for place in places])
-        result = predict(windows.squeeze(2)).unsqueeze(2) if flat else predict(windows)
+        result = predict(_cut(whole, places, flat=flat))
+        result = result.unsqueeze(2) if flat else result
         if total is None:
             kind = torch.float32 if image.device.type == "cpu" else torch.float16
             total = torch.zeros((result.shape[1], *whole.shape[1:]), dtype=kind, device=image.device)
@@ -50,6 +50,24 @@ def sliding_window(
             seen[place] += weight
     assert total is not None
     return (total.div_(seen.to(total.dtype)))[(slice(None), *inner)]
+
+
+def windows(image: Tensor, *, patch: Sequence[int], overlap: float = 0.5, batch: int = 4) -> Iterator[Tensor]:
+    """The windows (B, C, *patch) that `sliding_window` visits, each once, for who is to see the whole image.
+
+    Each batch is spread over the image and has nearly as many windows as the others; their order is drawn, the same
+    each time.
+
+    Args:
+        batch: windows in one, at most.
+    """
+    flat = len(patch) == 2
+    size = (1, *patch) if flat else tuple(patch)
+    whole, _ = padded(image, size)
+    places = list(_places(whole.shape[1:], size, overlap))
+    count = -(-len(places) // batch)
+    for first in torch.randperm(count, generator=torch.Generator().manual_seed(0)).tolist():
+        yield _cut(whole, places[first::count], flat=flat)
 
 
 def mirrored(predict: Predict, flips: Sequence[bool], *, maps: bool = True) -> Predict:
@@ -86,6 +104,12 @@ def _places(shape: Sequence[int], size: Sequence[int], overlap: float) -> Iterat
         starts.append([round(i * (n - p) / max(count - 1, 1)) for i in range(count)])
     for corner in itertools.product(*starts):
         yield tuple(slice(c, c + p) for c, p in zip(corner, size, strict=True))
+
+
+def _cut(whole: Tensor, places: Sequence[tuple[slice, ...]], *, flat: bool) -> Tensor:
+    """Windows (B, C, *patch) of a padded image; slices of the first axis lose it."""
+    found = torch.stack([whole[(slice(None), *place)] for place in places])
+    return found.squeeze(2) if flat else found
 
 
 def _grouped(places: Iterator[tuple[slice, ...]], size: int) -> Iterator[list[tuple[slice, ...]]]:

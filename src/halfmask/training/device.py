@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import torch
@@ -18,9 +19,12 @@ from halfmask.data.plan import Plan
 from halfmask.inference.classify import ClassPredictor
 from halfmask.inference.predict import Predictor
 from halfmask.inference.saliency import maps
+from halfmask.inference.sliding_window import windows
+from halfmask.inference.test_time import Adaptation, adapted
 from halfmask.learning.method import Classifier, Clusterer, Method, Segmenter
 from halfmask.networks.backbone import Backbone
 from halfmask.networks.branch import Branch
+from halfmask.networks.domain_norm import Side, set_domain
 from halfmask.networks.levels import by
 from halfmask.networks.segmenter import SegmentationNetwork
 from halfmask.training.launch import Surroundings
@@ -89,6 +93,8 @@ def layout(device: torch.device, dims: int) -> torch.memory_format:
 
 def compile_networks(method: Method) -> None:
     """In place, so that names and averages stay as they are; encode and decode by themselves, as methods call them."""
+    if method.adversarial:  # else a compiled backward pass frees what that of the next kind of loss is to read
+        torch._functorch.config.donated_buffer = False
     for network in method.modules():
         if isinstance(network, Backbone):
             network.encoder.compile()
@@ -118,12 +124,37 @@ def check_precision(method: Method, device: torch.device, precision: str) -> Non
 
 
 def make_predictor(
-    method: Segmenter | Clusterer, plan: Plan, fabric: Fabric, *, flips: bool = False, overlap: float = 0.5
+    method: Segmenter | Clusterer,
+    plan: Plan,
+    fabric: Fabric,
+    *,
+    flips: bool = False,
+    overlap: float = 0.5,
+    source: Collection[str] = (),
+    adaptation: Adaptation | None = None,
 ) -> Predictor:
-    """A predictor that runs a method in the precision of ``fabric``."""
+    """A predictor that runs a method in the precision of ``fabric``.
+
+    Args:
+        source: see `Predictor`.
+        adaptation: what of the networks goes over to each image before it is predicted.
+    """
+
+    @contextlib.contextmanager
+    def meet(image: Tensor, side: Side) -> Iterator[None]:
+        set_domain(method, side)
+        if adaptation is None:
+            yield
+            return
+        assert isinstance(method, Segmenter)
+        size = plan.labeled + plan.unlabeled  # as many as memory took in training
+        seen = functools.partial(windows, image, patch=plan.patch, overlap=overlap, batch=size)
+        with adapted(method, seen, adaptation, fabric.autocast):
+            yield
+
     clusters = method.clusters if isinstance(method, Clusterer) else None
     predict = _predict(method, fabric)
-    return Predictor(predict, plan, fabric.device, flips=flips, overlap=overlap, clusters=clusters)
+    return Predictor(predict, plan, fabric.device, flips, overlap, clusters, source, meet)
 
 
 def make_class_predictor(method: Classifier, plan: Plan, fabric: Fabric, *, flips: bool = False) -> ClassPredictor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -18,10 +18,21 @@ MOST = {"scans": 10, "pictures": 100}
 """At most so many cases are validated on, the same each time; a picture is a slice, and costs as little."""
 
 
-def validated(cases: Sequence[str], plan: Plan, most: int | None = None) -> list[str]:
-    """Those of a fold's cases that are looked at during training, evenly over all; `MOST` of them unless told."""
+def validated(
+    cases: Sequence[str], plan: Plan, most: int | None = None, domains: Mapping[str, str] | None = None
+) -> list[str]:
+    """Those of a fold's cases that are looked at during training, evenly over all; `MOST` of them unless told.
+
+    Args:
+        domains: of the cases, each of which then has an equal part of them, as far as it has as many.
+    """
     most = most or MOST["pictures" if plan.orientation is None else "scans"]
-    return list(cases[:: max(1, -(-len(cases) // most))])
+    parts: dict[str | None, list[str]] = {}
+    for case in cases:
+        parts.setdefault((domains or {}).get(case), []).append(case)
+    part = max(1, most // max(1, len(parts)))
+    found = {case for names in parts.values() for case in names[:: max(1, -(-len(names) // part))]}
+    return [case for case in cases if case in found][:most]
 
 
 def classify(predictor: ClassPredictor, cases: Sequence[StoredCase], processes: Processes = ALONE) -> np.ndarray:
@@ -31,15 +42,23 @@ def classify(predictor: ClassPredictor, cases: Sequence[StoredCase], processes: 
 
 
 def validate(
-    predictor: Predictor, cases: Sequence[StoredCase], plan: Plan, processes: Processes = ALONE
-) -> dict[str, float]:
-    """Mean Dice of each structure over the cases, on the prepared grid, and "mean" over the structures.
+    predictor: Predictor,
+    cases: Sequence[StoredCase],
+    plan: Plan,
+    processes: Processes = ALONE,
+    domains: Mapping[str, str] | None = None,
+) -> np.ndarray:
+    """Dice (N, S) of each case and structure of the plan, on the prepared grid.
 
     The cases are shared out over the processes; each is given the result.
+
+    Args:
+        domains: of the cases, where the predictor makes a difference between them.
     """
     rows = []
     for case in cases[processes.rank :: processes.size]:
-        prediction = predictor.decide(predictor.probability(case.normalized()))
+        domain = (domains or {}).get(case.name)
+        prediction = predictor.decide(predictor.probability(case.normalized(), domain))
         figures = measure(
             prediction,
             case.label[:],
@@ -50,6 +69,10 @@ def validate(
         )
         rows.append([figures[name]["dice"] for name in plan.structures])
     shares = processes.gather(rows)
-    rows = [shares[number % processes.size][number // processes.size] for number in range(len(cases))]
-    means = np.mean(rows, 0)
-    return {name: float(m) for name, m in zip(plan.structures, means, strict=True)} | {"mean": float(means.mean())}
+    return np.array([shares[number % processes.size][number // processes.size] for number in range(len(cases))])
+
+
+def means(dice: np.ndarray, plan: Plan) -> dict[str, float]:
+    """Of Dice (N, S) the mean of each structure over the cases, and "mean" over the structures."""
+    found = dice.mean(0)
+    return {name: float(m) for name, m in zip(plan.structures, found, strict=True)} | {"mean": float(found.mean())}

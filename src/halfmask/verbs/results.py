@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
+from halfmask.verbs.adaptation import Domain, Rate, Steps, TestTime, adaptation_of, noted, with_domain
 from halfmask.verbs.arguments import Device, Doc, Workers, require, worker_count
 from halfmask.verbs.classes import evaluate_classes, predict_classes
 
@@ -31,6 +32,10 @@ def predict(
     probability: Annotated[bool, Doc("Also write each class's probability.")] = False,
     entropy: Annotated[bool, Doc("Also write the entropy, 0 sure to 1 undecided.")] = False,
     saliency: Annotated[bool, Doc("Of whole images: also write maps of where the network looked.")] = False,
+    domain: Domain = None,
+    test_time: TestTime = None,
+    test_time_steps: Steps = None,
+    test_time_rate: Rate = None,
     device: Device = "auto",
 ) -> list[Path]:
     """Write a mask for each image, in the image's own geometry and format; or a table of what whole images show."""
@@ -38,6 +43,7 @@ def predict(
     from halfmask.data.store import Store
     from halfmask.evaluation import note
     from halfmask.inference.predict import predict_cases
+    from halfmask.inference.test_time import refuse_unfit
     from halfmask.learning.method import Classifier
     from halfmask.training.device import make_class_predictor, make_fabric, make_predictor
     from halfmask.training.run import load_run
@@ -53,7 +59,10 @@ def predict(
         raise ValueError(
             "the cases that the fold holds out chose best.pt, so they cannot test it; use --checkpoint last"
         )
+    adaptation = adaptation_of(test_time, test_time_steps, test_time_rate)
     plan, told, method, rest = load_run(run, f"{checkpoint}.pt")
+    if adaptation is not None:
+        refuse_unfit(method, adaptation)
     if split is not None:
         opened = Store(store or Path(rest["store"]))
         names = sealed(opened, rest, run) if split == "test" else held_out(opened, rest, run, fold=told.fold)
@@ -61,6 +70,8 @@ def predict(
     else:
         assert images is not None
         cases = read_images(images, channels=len(plan.channels))
+    sides = rest.get("domains") or {}
+    cases = with_domain(cases, domain, sides, run)
     fabric = make_fabric(device)
     if fabric.device.type == "cuda":
         fabric = make_fabric(device, told.precision)
@@ -72,12 +83,14 @@ def predict(
             (not probability, "--probability writes maps; the table holds each image's probabilities anyway"),
             (not entropy, "--entropy writes maps, and whole images have none"),
             (overlap == 0.5, "--overlap is of windows, and whole images are seen at once"),
+            (domain is None, "--domain chooses statistics of normalization, and those of whole images are one for all"),
         )
         classified = make_class_predictor(method, plan, fabric, flips=flips)
         return [predict_classes(cases, classified, out or run / "classes", about, saliency=saliency)]
     require((not saliency, "--saliency is of whole images' classes; a mask shows by itself what was looked at"))
-    out, about = out or run / "masks", about | {"overlap": overlap}
-    predictor = make_predictor(method, plan, fabric, flips=flips, overlap=overlap)
+    out, about = out or run / "masks", about | {"overlap": overlap} | noted(domain, adaptation)
+    source = sides.get("source", ())
+    predictor = make_predictor(method, plan, fabric, flips=flips, overlap=overlap, source=source, adaptation=adaptation)
     note.forget(out)
     masks = predict_cases(cases, predictor, out, probability=probability, entropy=entropy, about=about)
     print(f"{len(masks)} masks in {out}")
@@ -100,7 +113,7 @@ def evaluate(
 ) -> pd.DataFrame:
     """Compare masks with labels, case by case; clusters are named by the labels. Or classes of whole images."""
     from halfmask.data.parallel import workers as pool
-    from halfmask.evaluation import class_truth, compare, naming, note, table
+    from halfmask.evaluation import class_truth, compare, domains, naming, note, table
 
     out = out or predictions / "metrics.csv"
     if class_truth.classifies(predictions):
@@ -117,9 +130,12 @@ def evaluate(
         result = compare.measured(matched, executor=executor)
     table.write(result, out)
     note.write(predictions, labels, matched, out, named)
-    summary = table.summary(result)
-    table.write(summary, out.with_name(f"{out.stem}-summary{out.suffix}"))
-    print(table.render(summary))
+    table.write(domains.summaries(result, matched.domains), out.with_name(f"{out.stem}-summary{out.suffix}"))
+    parts = domains.apart(result, matched.domains)
+    for name, rows in parts.items():
+        shown = table.render(table.summary(rows), domains.SHOWN)
+        print(f"Domain {name}, cases: {rows['case'].nunique()}\n{shown}\n")
+    print("All domains\n" * bool(parts) + table.render(table.summary(result)))
     print(f"{result['case'].nunique()} cases; each in {out}")
     return result
 
