@@ -27,6 +27,8 @@ from halfmask.training.run import describe, load_run
 from halfmask.training.trainer import Trainer
 from halfmask.training.validation import validate
 
+SEGMENTERS = sorted(methods.names("semisupervised") | methods.names("adaptation"))
+
 
 @pytest.fixture
 def train(prepared, tmp_path):
@@ -60,7 +62,7 @@ def trainer(store, tmp_path, method="supervised", *, steps=3, options=None, **ch
 
 
 @pytest.mark.parametrize("dims", [2, 3], ids=["2d", "3d"])
-@pytest.mark.parametrize("method", sorted(methods.names("semisupervised")))
+@pytest.mark.parametrize("method", SEGMENTERS)
 def test_every_method_trains_from_a_store(train, method, dims):
     run = train(method, dims=dims, validations=1, batch="1+2" if method != "supervised" else "1+0")
     plan, told, made, content = load_run(run)
@@ -111,11 +113,11 @@ def easy(tmp_path_factory):
     return Store(out)
 
 
-@pytest.mark.parametrize("method", sorted(methods.names("semisupervised")))
+@pytest.mark.parametrize("method", SEGMENTERS)
 def test_learns_what_is_easy(easy, tmp_path, method):
     made = trainer(easy, tmp_path, method, recipe=Recipe("adamw", 0.01, steps=40))
     predictor = make_predictor(made.method, made.plan, made.fabric)
-    score = lambda: validate(predictor, [made.store.case(name) for name in made.exam.cases], made.plan)["mean"]
+    score = lambda: validate(predictor, [made.store.case(name) for name in made.exam.cases], made.plan).mean()
     before = score()
     made.train()
     assert score() > before + 0.4

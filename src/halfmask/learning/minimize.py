@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from halfmask.learning.gradients import gradient_norms
 from halfmask.learning.processes import ALONE, Processes
 
 
@@ -47,6 +48,8 @@ class Minimizer:
         step: the training step that calls belong to, for errors; whoever trains sets it.
         losses: what each loss was last.
         logged: what all else that was logged was last.
+        measure: whether calls note the gradient of each kind of loss too, at the cost of a backward pass each.
+        gradients: what came of it last; see `gradient_norms`. Of this process's share of the batch, before clipping.
         noted: since the last `check`, step by step, what had to be finite and whether it was.
     """
 
@@ -63,6 +66,8 @@ class Minimizer:
         self.step = 0
         self.losses: dict[str, Tensor] = {}
         self.logged: dict[str, Tensor] = {}
+        self.measure = False
+        self.gradients: dict[str, Tensor] = {}
         self.noted: list[tuple[int, str, Tensor]] = []
         for optimizer in optimizers.values():
             for group in optimizer.param_groups:
@@ -70,8 +75,8 @@ class Minimizer:
 
     @property
     def figures(self) -> dict[str, Tensor]:
-        """Losses and logged figures, as they were last."""
-        return {**self.losses, **self.logged}
+        """Losses, logged figures and gradients, as they were last."""
+        return {**self.losses, **self.logged, **self.gradients}
 
     def __call__(self, networks: nn.Module | Iterable[nn.Module], **losses: Tensor) -> None:
         """Move the weights of ``networks`` down the sum of ``losses``; they have moved when it returns."""
@@ -89,6 +94,8 @@ class Minimizer:
         for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
         with torch.autocast(weights[0].device.type, enabled=False):
+            if self.measure:
+                self.gradients |= gradient_norms(losses, weights)
             torch.stack([loss.float() for loss in losses.values()]).sum().backward(inputs=weights)
         self._average(weights)
         norm = nn.utils.clip_grad_norm_(weights, self.clip or math.inf, foreach=True)

@@ -13,9 +13,14 @@ from halfmask.report.scale import WIDTH, Scale, scale_for, tick_label
 LEFT, RIGHT, TOP, PLOT = 44.0, 12.0, 8.0, 150.0
 POINTS = 200
 """Of a line at most; more are averaged, else a long run would be a solid band."""
-ORDER = ("dice mean", "auc", "recall", "f1", "log_loss", "supervised", "k-NN accuracy", "linear accuracy", "rank")
+ORDER = (
+    "dice mean", "auc", "recall", "f1", "log_loss", "supervised", "told_apart", "gradient ratio",
+    "gradient ratio without labels", "k-NN accuracy", "linear accuracy", "rank",
+)  # fmt: skip
 """Figures to show first: what counts, then what every method has."""
-ASIDE, OWN = ("step", "kind", "seconds"), ("dice ", "pseudo ")
+BY_DOMAIN = "dice mean "
+"""What figures begin with that are a domain's."""
+ASIDE, OWN = ("step", "kind", "seconds"), ("dice ", "pseudo ", "gradient ")
 PSEUDO = {
     "share": "of all voxels, those that the teacher gives to a class",
     "confidence": "how sure the teacher is of the voxels that it gives to a class, on average",
@@ -36,6 +41,11 @@ MEANS = {
     "pseudo": "weighted loss on pseudo-labels",
     "cross": "weighted loss on each other's labels",
     "within": "loss of each view on its own clusters (PiCIE)",
+    "told_apart": "share that the critic has right, by chance 0.5: what is adapted comes down to it, and a critic that "
+    "stays at 1 teaches little",
+    "gradient ratio without labels": "the same where no labels are beside it, as for translators of images",
+    "gradient ratio": "size of the adversarial gradient over that of the losses beside it; above 1 it may spoil what "
+    "labels teach",
     "loss": "loss on images that were held out",
     "rank": "directions that the features of images use (effective rank); near 1 they have collapsed",
     "k-NN accuracy": "balanced accuracy of nearest neighbors that tell the class of a place from its frozen features",
@@ -47,12 +57,24 @@ Line = tuple[np.ndarray, np.ndarray]
 
 
 def figures(entries: Sequence[Entry]) -> list[str]:
-    """The names of the figures to show, in order; Dice by structure is in the tables, pseudo-labels have their own."""
+    """The names of the figures to show, in order; Dice by structure is in the tables, pseudo-labels have their own.
+
+    Of the gradients the ratio is enough.
+    """
+    shown = lambda n: n in ORDER or n.startswith(BY_DOMAIN) or not (n in ASIDE or n.startswith(OWN))
     found: dict[str, None] = {}
     for entry in entries:
         for line in entry.journal:
-            found |= dict.fromkeys(n for n in line if n in ORDER or not (n in ASIDE or n.startswith(OWN)))
-    return sorted(found, key=lambda n: ORDER.index(n) if n in ORDER else len(ORDER))
+            found |= dict.fromkeys(filter(shown, line))
+    place = lambda n: ORDER.index(n) if n in ORDER else 0 if n.startswith(BY_DOMAIN) else len(ORDER)
+    return sorted(found, key=place)
+
+
+def meaning(figure: str) -> str | None:
+    """What a figure means, where its name does not say so."""
+    if figure.startswith(BY_DOMAIN):
+        return f"mean Dice on the validation cases of the domain {figure.removeprefix(BY_DOMAIN)}"
+    return MEANS.get(figure)
 
 
 def pseudo_figures(entries: Sequence[Entry]) -> dict[str, list[str]]:
@@ -96,7 +118,7 @@ def curve_plot(figure: str, entries: Sequence[Entry], styles: Mapping[str, str])
     key = [_key(entries[n].name, styles[entries[n].name], TOP + PLOT + 46 + 17 * row) for row, n in enumerate(lines)]
     height = TOP + PLOT + 40 + 17 * len(lines)
     told = "; ".join(f"{entries[n].name}: last {line[1][-1]:.3g}" for n, line in lines.items())
-    title = MEANS.get(figure, figure)
+    title = meaning(figure) or figure
     return tag(
         "svg", tag("title", title), tag("desc", f"Over the steps. {told}."), _ground(x, y), drawn, key,
         viewBox=f"0 0 {WIDTH:g} {height:g}", role="img", class_="plot",
@@ -108,14 +130,14 @@ def curve_plots(entries: Sequence[Entry], styles: Mapping[str, str]) -> Markup |
     plots = []
     for figure in figures(entries):
         if plot := curve_plot(figure, entries, styles):
-            told = f"{figure}: {MEANS[figure]}" if figure in MEANS else figure
+            told = f"{figure}: {means}" if (means := meaning(figure)) else figure
             plots.append(tag("figure", tag("figcaption", told), plot))
     return tag("div", plots, class_="plots") if plots else None
 
 
 def _is_score(figure: str) -> bool:
     return (
-        figure in ("auc", "recall", "f1")
+        figure in ("auc", "recall", "f1", "told_apart")
         or figure.endswith(" accuracy")
         or figure.startswith(("dice ", "pseudo dice ", "pseudo agreement ", "pseudo confidence "))
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import json
 import time
@@ -24,9 +25,10 @@ from halfmask.learning.schedules import RATES
 from halfmask.progress import Progress, say
 from halfmask.training import checkpoint
 from halfmask.training.allocator import keep_memory
+from halfmask.training.cases import check_domains, labeled_cases, sides, unlabeled_cases
 from halfmask.training.device import check_precision, compile_networks, layout, make_fabric
 from halfmask.training.exam import make_exam
-from halfmask.training.feed import augmentation, class_counts, labeled_cases, make_loader, unlabeled_cases, views
+from halfmask.training.feed import augmentation, class_counts, make_loader, views
 from halfmask.training.interrupt import Interrupt, Stopped
 from halfmask.training.journal import Journal
 from halfmask.training.made_with import computed_on, made_with
@@ -34,6 +36,7 @@ from halfmask.training.options import Options
 from halfmask.training.pretrained import initialize
 from halfmask.training.run import BEST, LAST, Run, contents, differences, make_method, read_contents
 from halfmask.training.seeds import mixed
+from halfmask.training.stability import Stability
 from halfmask.training.sweep import Sweep
 
 LOG_EVERY = 10
@@ -57,6 +60,7 @@ class Trainer:
         processes: Processes = ALONE,
     ):
         keep_memory()
+        check_domains(run, store.splits)
         self.run, self.store, self.plan, self.out, self.options = run, store, store.plan, out, options
         self.fabric, self.processes = fabric or make_fabric(options.device, run.precision), processes
         self.device = self.fabric.device
@@ -82,6 +86,7 @@ class Trainer:
         self.minimize = Minimizer(self.method, optimizers, clip=run.recipe.clip, processes=processes)
         self.statistics = norm_statistics(self.method)
         self.exam = make_exam(self.method, run, store, self.fabric, processes)
+        self.stability = Stability(self._steps) if method.adversarial else None
         self.step, self.seconds = 0, 0.0
         self.best: float | None = None
         self.worse = 0  # grades since the best
@@ -94,7 +99,7 @@ class Trainer:
 
         Raises:
             Stopped: a signal came; the position is saved.
-            ValueError: a loss was not finite, or memory ran out.
+            ValueError: a loss was not finite, an adversarial training has come apart, or memory ran out.
         """
         steps, recipe = self._steps, self.run.recipe
         rate = RATES[recipe.schedule or "poly"]
@@ -141,6 +146,7 @@ class Trainer:
         """
         torch.manual_seed(mixed(self.run.seed, clock.step, self.processes.rank))
         self.minimize.step, converged = clock.step, ""
+        self.minimize.measure = self.method.adversarial and self._logs(clock.step + 1)
         try:
             batch = views(self.method, self.plan, self.augment, batch)
             put = lambda images: images.with_(image=images.image.contiguous(memory_format=self.layout))
@@ -177,12 +183,34 @@ class Trainer:
 
     def _log(self, journal: Journal) -> str:
         """Every few steps the losses, into the journal and as text for the progress bar."""
-        if self.step % LOG_EVERY and self.step != self._steps:
+        if not self._logs(self.step):
             return ""
         shares = self.processes.gather({name: float(value) for name, value in self.minimize.figures.items()})
         figures = {name: fmean(s[name] for s in shares if name in s) for name in itertools.chain(*shares)}
         journal.write(self.step - 1, "train", seconds=self.seconds, **figures)
-        return " ".join(f"{name} {value:.3g}" for name, value in figures.items())
+        self._watch(figures)
+        return " ".join(f"{name} {value:.3g}" for name, value in figures.items() if not name.startswith("gradient "))
+
+    def _watch(self, figures: dict[str, float]) -> None:
+        """Warn of an adversarial training that is out of balance, and stop one that has come apart.
+
+        All processes stop, as all have the same figures.
+        """
+        if self.stability is None:
+            return
+        for told in self.stability.follow(self.step, figures):
+            say(f"{self.run.method}: step {self.step}: {told}")
+        if why := self.stability.come_apart:
+            best = "" if self.best is None else f"; {self.out / BEST} has the weights that were best in validation"
+            raise ValueError(
+                f"step {self.step}: the adversarial training has come apart: {why}. --resume would come to the same, "
+                "so start anew with another --out and a smaller weight of the adversarial loss or a lower critic_rate "
+                f"(--set; `halfmask methods {self.run.method}` lists the settings){best}"
+            )
+
+    def _logs(self, step: int) -> bool:
+        """Whether figures are noted after so many steps."""
+        return step % LOG_EVERY == 0 or step == self._steps
 
     def _look(self, journal: Journal) -> None:
         """Some ten times in a run, what became of the unlabeled images, or of the features."""
@@ -247,7 +275,8 @@ class Trainer:
         """What the run is: all that has to be the same for it to go on."""
         cases = {"labeled": self.labeled, "unlabeled": self.unlabeled, "validation": list(self.exam.cases)}
         groups = self.store.splits.groups_of(itertools.chain(*cases.values()))
-        return contents(self.plan, self.run, self.store.path) | {"cases": cases, "groups": groups}
+        known = {"cases": cases, "groups": groups, "domains": sides(self.run, self.store.splits)}
+        return contents(self.plan, self.run, self.store.path) | known
 
     def _write(self, name: str, *, optimizers: bool) -> None:
         if not self.processes.leads:
@@ -258,6 +287,7 @@ class Trainer:
             "worse": self.worse,
             "done": self.done,
             "seconds": self.seconds,
+            "stability": self.stability and dataclasses.asdict(self.stability),
             "threads": torch.get_num_threads(),
             "state": self.method.state_dict(),
         }
@@ -286,6 +316,8 @@ class Trainer:
             optimizer.load_state_dict(content["optimizers"][name])
         self.step, self.best, self.seconds = content["step"], content["best"], content["seconds"]
         self.worse, self.done = content.get("worse", 0), content.get("done", False)
+        past = content.get("stability")  # of an older version none, and what it starts from has to be the start
+        self.stability = Stability(**past) if past else None
 
     def initialize(self, init: str) -> None:
         """Take over weights from elsewhere, and say what went over; see `pretrained.read`."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.functional import softplus
 
 from halfmask.config import Positive, Share, Weight
 from halfmask.data.batch import IGNORE
 from halfmask.learning.method import Segmenter
+from halfmask.losses.adversarial import calling
 from halfmask.losses.consistency import pseudo_label_ce
 from halfmask.losses.segmentation import dice_ce
 from halfmask.networks.critic import Critic
@@ -24,7 +24,8 @@ class AdversarialSelfTraining(Segmenter):
     voxels alone. The student is to have its masks called true, and learns its own decision at the unlabeled voxels
     that the critic takes for true. Where we differ: the mean of that loss is over all unlabeled voxels, not those
     kept, so that a few do not have the weight of all; and where nobody annotated, the critic is shown the prediction
-    in place of the truth, else it would know the truth by its gaps.
+    in place of the truth, else it would know the truth by its gaps. ``told_apart`` is the share of annotated voxels,
+    true and predicted, that the critic has right.
 
     Args:
         weight: λ_semi, of the student's own labels.
@@ -35,6 +36,7 @@ class AdversarialSelfTraining(Segmenter):
         critic_rate: the critic's learning rate at the start; its optimizer is Adam.
     """
 
+    adversarial = True
     student: SegmentationNetwork
 
     def __init__(
@@ -69,8 +71,8 @@ class AdversarialSelfTraining(Segmenter):
         minimize(
             self.student,
             supervised=dice_ce(logits[:n], y),
-            adversarial_labeled=self.adversarial_labeled * softplus(-labeled).mean(),  # −log D
-            adversarial_unlabeled=self.adversarial_unlabeled * softplus(-unlabeled).mean(),
+            adversarial_labeled=self.adversarial_labeled * calling(labeled, True).mean(),
+            adversarial_unlabeled=self.adversarial_unlabeled * calling(unlabeled, True).mean(),
             pseudo_unlabeled=self.weight * (clock.progress >= self.start) * pseudo,
         )
         minimize.log(kept=keep.float().mean())
@@ -79,8 +81,10 @@ class AdversarialSelfTraining(Segmenter):
         mask = self.probability(logits[:n].detach())
         true, false = self.critic.voxelwise(torch.cat([self.truth(y, mask), mask])).chunk(2)
         known = y != IGNORE if self.exclusive else (y != IGNORE).all(1)
-        each = (softplus(-true) + softplus(false)) * known
+        each = (calling(true, True) + calling(false, False)) * known
         minimize(self.critic, critic_labeled=each.sum() / known.sum().clamp(min=1))
+        right = ((true > 0).float() + (false < 0).float()) / 2
+        minimize.log(told_apart=(right * known).sum() / known.sum())
 
     def truth(self, label: Tensor, mask: Tensor) -> Tensor:
         """Labels as masks (B, K, *spatial) of 0 and 1, filled with ``mask`` where nobody annotated."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
 
 from halfmask.config import Positive, Weight
 from halfmask.learning.method import Segmenter
 from halfmask.learning.schedules import sigmoid_rampup
+from halfmask.losses.adversarial import calling, share_right
 from halfmask.losses.segmentation import dice_ce
 from halfmask.networks.critic import Critic
 from halfmask.networks.factory import Builder
@@ -30,7 +30,7 @@ class DeepAdversarial(Segmenter):
         critic_rate: the critic's learning rate at the start; its optimizer is Adam.
     """
 
-    alike = True
+    alike = adversarial = True
     student: SegmentationNetwork
 
     def __init__(self, network: Builder, *, weight: Weight = 0.1, ramp: bool = True, critic_rate: Positive = 1e-4):
@@ -52,13 +52,13 @@ class DeepAdversarial(Segmenter):
         weight = self.weight * (sigmoid_rampup(clock.progress) if self.ramp else 1)
         logits = self.student(batch.image)
 
-        # softplus(−s) is −log D, softplus(s) is −log (1 − D).
         scores = self.judged(batch.image, logits.detach())
         labeled, unlabeled = scores[:n], scores[n:]
-        minimize(self.critic, critic_labeled=softplus(-labeled).mean(), critic_unlabeled=softplus(unlabeled).mean())
+        critic = {"critic_labeled": calling(labeled, True), "critic_unlabeled": calling(unlabeled, False)}
+        minimize(self.critic, **{name: loss.mean() for name, loss in critic.items()})
         minimize(
             self.student,
             supervised=dice_ce(logits[:n], batch.labeled.label),
-            adversarial=weight * softplus(-self.judged(u, logits[n:])).mean(),
+            adversarial=weight * calling(self.judged(u, logits[n:]), True).mean(),
         )
-        minimize.log(told_apart=((labeled > 0).float().mean() + (unlabeled < 0).float().mean()) / 2)
+        minimize.log(told_apart=share_right(labeled, unlabeled))
