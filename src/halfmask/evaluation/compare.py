@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pandas as pd
 from halfmask.data.formats import read, stem, suffix
 from halfmask.data.layouts import is_data_set, read_index
 from halfmask.data.parallel import over
+from halfmask.data.split import domains_of
 from halfmask.data.volume import Grid
 from halfmask.evaluation.metrics import measure
 from halfmask.evaluation.table import tabulate
@@ -36,11 +37,12 @@ class Pair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is to be measured: the pairs, the structures as label values, and the ignored value."""
+    """What is to be measured: the pairs, the structures as label values, the ignored value, and cases' domains."""
 
     pairs: list[Pair]
     structures: Structures
     ignore: int | None
+    domains: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -110,14 +112,16 @@ def match(predictions: Path, labels: Path, *, ignore: int | None = None) -> Comp
     masks = {stem(p): p for p in sorted(predictions.glob("*")) if suffix(p) and not p.name.startswith(".")}
     if not masks:
         raise ValueError(f"{predictions} holds no masks")
-    truth, structures, noted = _labels(labels)
+    truth, structures, noted, domains = _labels(labels)
     about = predictions / ABOUT
     if about.is_file():
-        structures, noted, asked = _described(about)
+        structures, noted, asked, known = _described(about)
+        domains |= known
         masks = _asked(masks, asked, about)
     ignore = noted if ignore is None else ignore
     pairs = _paired(masks, truth, labels)
-    return Comparison(pairs, structures or _found(pairs, ignore), ignore)
+    domains = {pair.case: domains[pair.case] for pair in pairs if pair.case in domains}
+    return Comparison(pairs, structures or _found(pairs, ignore), ignore, domains)
 
 
 def measured(comparison: Comparison, *, executor: Executor | None = None) -> pd.DataFrame:
@@ -167,26 +171,28 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
-def _labels(path: Path) -> tuple[Mapping[str, Path | None], Structures, int | None]:
-    """Label files by case, None for a case without one, and what their values mean if that is described."""
+def _labels(path: Path) -> tuple[Mapping[str, Path | None], Structures, int | None, dict[str, str]]:
+    """Label files by case, None for a case without one; what their values mean, and cases' domains, if that is told."""
     if path.is_dir() and not is_data_set(path):
         files = [p for p in sorted(path.glob("*")) if suffix(p) and not p.name.startswith(".")]
-        return {stem(p): p for p in files}, {}, None
+        return {stem(p): p for p in files}, {}, None, {}
     index = read_index(path)
     structures = {name: (value,) for name, value in index.labels.items() if value}
     regions: Structures = dict(index.regions)
-    return {c.name: c.label for c in index.cases}, regions or structures, index.ignore
+    return {c.name: c.label for c in index.cases}, regions or structures, index.ignore, domains_of(index.cases)
 
 
-def _described(file: Path) -> tuple[Structures, int | None, list[str] | None]:
-    """What `predict` noted: what the masks' values mean, the ignore value, and the cases it was asked for."""
+def _described(file: Path) -> tuple[Structures, int | None, list[str] | None, dict[str, str]]:
+    """What `predict` noted: what the masks' values mean, the ignore value, the cases it was asked for, and domains."""
     try:
         about = json.loads(file.read_text(encoding="utf-8"))
         labels, regions, ignore, asked = about["labels"], about["regions"], about["ignore"], about.get("cases")
+        domains = dict(about.get("domains") or {})
         if regions:
-            return {name: tuple(labels[part] for part in parts) for name, parts in regions.items()}, ignore, asked
+            found = {name: tuple(labels[part] for part in parts) for name, parts in regions.items()}
+            return found, ignore, asked, domains
         background = next(iter(labels))
-        return {name: (value,) for name, value in labels.items() if name != background}, ignore, asked
+        return {name: (value,) for name, value in labels.items() if name != background}, ignore, asked, domains
     except (ValueError, KeyError, TypeError, AttributeError, StopIteration) as e:
         raise ValueError(f"{file} is not as `halfmask predict` writes it ({type(e).__name__}: {e}); remove it") from e
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from halfmask.data.atomic import write_text
@@ -26,6 +26,7 @@ class Note:
         ignore: the value of voxels that nobody annotated.
         masks: the folder of the masks that were measured.
         named: the class of each cluster, where labels named them; else empty.
+        domains: case to domain, for every case that has one.
     """
 
     table: Path
@@ -35,6 +36,7 @@ class Note:
     ignore: int | None
     masks: Path
     named: tuple[str, ...] = ()
+    domains: Mapping[str, str] = field(default_factory=dict)
 
 
 def write(predictions: Path, labels: Path, comparison: Comparison, table: Path, named: Sequence[str] = ()) -> None:
@@ -47,6 +49,7 @@ def write(predictions: Path, labels: Path, comparison: Comparison, table: Path, 
         "ignore": comparison.ignore,
         "masks": os.path.relpath(masks, predictions),
         "named": list(named),
+        "domains": dict(comparison.domains),
         "files": {pair.case: str(pair.label.resolve()) for pair in comparison.pairs},
     }
     write_text(predictions / FILE, json.dumps(told, indent=1))
@@ -71,6 +74,7 @@ def read(predictions: Path) -> Note:
             ignore=told["ignore"],
             masks=predictions / told.get("masks", "."),
             named=tuple(told.get("named", ())),
+            domains=dict(told.get("domains") or {}),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as e:
         raise ValueError(

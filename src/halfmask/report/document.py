@@ -58,6 +58,11 @@ def scrolled(caption: str, *content: Any) -> Markup:
     return tag("div", *content, class_="scroll", tabindex=0, role="region", aria_label=caption)
 
 
+def rows_head(text: str, columns: int) -> Markup:
+    """What heads a group of rows; it stays in sight where the table scrolls."""
+    return tag("th", tag("span", text), scope="rowgroup", colspan=columns)
+
+
 def folded(summary: str, *content: Any) -> Markup:
     """What unfolds when asked for."""
     return tag("details", tag("summary", summary), *content)

@@ -36,7 +36,10 @@ def efficiency_section(
     parts = [part for by in AXES if (part := _curves(study, by, "dice", styles, proven)) is not None]
     if not parts:
         return None
-    told = f"Points are means over {study.unit}s, bars their 95 % bootstrap intervals; the axis is logarithmic."
+    told = (
+        f"Points are means over {study.unit}s{study.of_target}, bars their 95 % bootstrap intervals; the axis is "
+        "logarithmic."
+    )
     if study.baseline is not None:
         told += f" The thin line and its band are the curve fitted to {study.baseline}"
         told += (
@@ -112,7 +115,7 @@ def _break_even(
     first = baseline.points[0]
     better = [
         (p.mean, c.arm) for c in curves for p in c.points
-        if p.budget == first.budget and p.mean > first.mean and proven.get((c.arm, p.budget))
+        if p.budget == first.budget and p.mean > first.mean and proven.get((c.arm, p.budget)) and c.arm != study.ceiling
     ]  # fmt: skip
     if not better:
         return None

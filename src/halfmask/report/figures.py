@@ -27,16 +27,16 @@ def shared_cases(entries: Sequence[Entry]) -> list[str]:
     return sorted(set.intersection(*cases)) if cases else []
 
 
-def figures_section(entries: Sequence[Entry]) -> Markup:
-    """The main metrics, and all others folded."""
+def figures_section(entries: Sequence[Entry], of_target: str = "") -> Markup:
+    """The main metrics, and all others folded; ``of_target`` says which cases they are."""
     measured = [entry for entry in entries if entry.table is not None]
     shared = shared_cases(measured)
     most = max(len(entry.dice()) for entry in measured)
-    told = f"Mean ± standard deviation over {len(shared)} cases."
+    told = f"Mean ± standard deviation over {len(shared)} cases{of_target}."
     if len(shared) < most:
         told = (
-            f"Mean ± standard deviation over the {len(shared)} cases that all runs have; {most - len(shared)} were "
-            "left out."
+            f"Mean ± standard deviation over the {len(shared)} cases{of_target} that all runs have; "
+            f"{most - len(shared)} were left out."
             if shared
             else "The runs have no case in common: each row is over its own cases, and no best is marked."
         )
@@ -76,7 +76,7 @@ def _table(caption: str, sums: dict[str, pd.DataFrame], metrics: Sequence[str], 
                        for _, m in columns])  # fmt: skip
     rows = [
         tag("tr", tag("th", name, scope="row"), [
-            _cell(found.get(c), c[1], mark and name in best[c], c[1] == metrics[0]) for c in columns
+            figure(found.get(c), c[1], mark and name in best[c], c[1] == metrics[0]) for c in columns
         ])
         for name, found in cells.items()
     ]  # fmt: skip
@@ -104,7 +104,8 @@ def best_of(metric: str, rows: dict[str, dict]) -> set[str]:
     return {name for name, mean in means.items() if shown(mean) == shown(target)}
 
 
-def _cell(row: dict | None, metric: str, best: bool, first: bool) -> Markup:
+def figure(row: dict | None, metric: str, best: bool = False, first: bool = False) -> Markup:
+    """A cell of what `summary` says of a metric; ``first`` of its group of columns."""
     edge = "first" if first else None
     if row is None:
         return tag("td", "–", class_=edge)

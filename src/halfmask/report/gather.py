@@ -37,6 +37,7 @@ class Entry:
         evaluation: what was measured; table: its figures, a row for each case and structure.
         classified: the cases of a classifier, with their probabilities and true classes; measured: its figures, see
             `classification.measure`; saliency: by case and kind, how much of what it looked at lies in the masks.
+        domains: case to domain (scanner, site), for every measured case that has one.
         missing: what could not be read, in words.
     """
 
@@ -52,6 +53,7 @@ class Entry:
     classified: Predictions | None = None
     measured: Measured | None = None
     saliency: pd.DataFrame | None = None
+    domains: dict[str, str] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     choice: str = ""
 
@@ -160,6 +162,7 @@ def _read_run(entry: Entry, folder: Path) -> None:
 def _read_figures(entry: Entry) -> None:
     entry.evaluation = _try(entry, entry.masks, note.read)
     if entry.evaluation is not None:
+        entry.domains = dict(entry.evaluation.domains)
         entry.table = _try(entry, entry.evaluation.table, _figures, absent="evaluate anew")
 
 

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
 from halfmask.evaluation.statistics.chance import holm, signed_rank
 from halfmask.report.gather import Entry
+from halfmask.report.sides import Sides, known_domains, sides
 
 DRAWN = ("seed", "draw", "fold", "labeled_cases")
 """What of run.yaml tells draws of one setup apart."""
 BUDGET = ("labels", "slices", "slice_axis")
 """What of run.yaml must be equal for a comparison of methods to be about the methods."""
 ASIDE = ("store", "processes")
+AT_TEST = ("test_time", "test_time_steps", "test_time_rate")
+"""What of prediction.json makes another network of a run's."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +29,12 @@ class Group:
 
     Attributes:
         title: the method's name, and what tells it from the method's other groups.
+        source: the domains whose labels it read; None for all.
     """
 
     title: str
     entries: tuple[Entry, ...]
+    source: tuple[str, ...] | None = None
 
     @property
     def method(self) -> str:
@@ -37,7 +42,12 @@ class Group:
 
     @property
     def budget(self) -> tuple[Any, ...]:
-        return tuple(self.entries[0].run.get(key) for key in BUDGET)
+        return (*(self.entries[0].run.get(key) for key in BUDGET), self.source)
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is supervised training and nothing more: what others are set against."""
+        return self.method == "supervised" and not self.entries[0].prediction.get(AT_TEST[0])
 
     @property
     def steps(self) -> Any:
@@ -88,12 +98,13 @@ class Contrast:
 def grouped(entries: Sequence[Entry]) -> list[Group]:
     """The entries that have figures, by setup, in their order."""
     found: dict[str, list[Entry]] = {}
+    known = known_domains(entries)
+    of = {entry.name: sides(entry, known) for entry in entries}
     for entry in entries:
         if entry.table is not None or entry.measured is not None:
-            found.setdefault(_setup(entry), []).append(entry)
-    groups = [Group(runs[0].method, tuple(runs)) for runs in found.values()]
-    alike = lambda g: [o for o in groups if o.method == g.method]
-    return [g if len(alike(g)) == 1 else Group(_told_apart(g, alike(g)), g.entries) for g in groups]
+            found.setdefault(_setup(entry, of[entry.name]), []).append(entry)
+    groups = [Group(runs[0].method, tuple(runs), of[runs[0].name].source) for runs in found.values()]
+    return [replace(group, title=_title(group, groups, of)) for group in groups]
 
 
 def contrast(ours: Group, rival: Group) -> Contrast | None:
@@ -120,11 +131,11 @@ def contrast(ours: Group, rival: Group) -> Contrast | None:
 
 def against_supervised(groups: Sequence[Group]) -> list[Contrast]:
     """Every other method against supervised training with the same labels, p by Holm's correction over them all."""
-    rivals = [g for g in groups if g.method == "supervised"]
+    rivals = [g for g in groups if g.plain]
     found = [
         c
         for group in groups
-        if group.method != "supervised"
+        if not group.plain
         for rival in _fittest(group, [r for r in rivals if r.budget == group.budget])
         if (c := contrast(group, rival)) is not None
     ]
@@ -152,15 +163,26 @@ def _draw(entry: Entry) -> str:
     return json.dumps([run.get("seed"), draw, run.get("fold"), sorted(map(str, run.get("labeled_cases") or ()))])
 
 
-def _setup(entry: Entry) -> str:
+def _setup(entry: Entry, side: Sides) -> str:
     """All of the settings but what is drawn; masks without a known run stand for themselves."""
-    kept = {key: value for key, value in entry.run.items() if key not in (*DRAWN, *ASIDE)}
-    return json.dumps(kept or [entry.name], sort_keys=True, default=str)
+    return json.dumps((entry.run and _settings(entry, side)) or [entry.name], sort_keys=True, default=str)
 
 
-def _told_apart(group: Group, alike: Sequence[Group]) -> str:
-    """The method with the settings in which its groups differ."""
-    settings = [flat({k: v for k, v in g.entries[0].run.items() if k not in (*DRAWN, *ASIDE)}) for g in alike]
+def _settings(entry: Entry, side: Sides) -> dict[str, Any]:
+    """What tells setups apart. The target is no part of one that never learned from its images."""
+    kept = {key: value for key, value in entry.run.items() if key not in (*DRAWN, *ASIDE, "source", "target")}
+    kept |= {} if side.source is None else {"source": " + ".join(side.source)}
+    kept |= {"target": " + ".join(side.target)} if side.target is not None and side.adapts else {}
+    return kept | {key: entry.prediction[key] for key in AT_TEST if entry.prediction.get(key) is not None}
+
+
+def _title(group: Group, groups: Sequence[Group], of: Mapping[str, Sides]) -> str:
+    """The method, with the settings in which its groups differ; with its source where others have another."""
+    alike = [other for other in groups if other.method == group.method]
+    sources = len({other.source for other in groups}) > 1 and group.source is not None
+    if len(alike) == 1:
+        return group.method + (f" (source {' + '.join(group.source or ())})" if sources else "")
+    settings = [flat(_settings(g.entries[0], of[g.entries[0].name])) for g in alike]
     keys = [
         key for key in dict.fromkeys(k for s in settings for k in s) if len({str(s.get(key)) for s in settings}) > 1
     ]

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 
 from halfmask.evaluation.statistics.break_even import break_even, next_labels
 from halfmask.evaluation.statistics.chance import least_p
+from halfmask.evaluation.statistics.gap import closed
 from halfmask.evaluation.statistics.learning import Axis, learning_curve
 from halfmask.evaluation.statistics.paired import CHANCE, Difference, corrected, difference
 from halfmask.evaluation.statistics.sentence import (
     break_even_sentence,
     caveats,
+    closed_sentence,
     difference_sentence,
     next_sentence,
 )
@@ -26,7 +28,8 @@ class Headline:
     """Whole sentences.
 
     Attributes:
-        differences: at each budget, and how many labels the better arm saves; which arms are worse.
+        differences: at each budget, how many labels the better arm saves, and how much of the gap to the ceiling it
+            closes; which arms are worse.
         labels: what the next labels would bring.
         caveats: how far all that goes.
     """
@@ -50,18 +53,19 @@ def headline(study: Study, against: Sequence[Difference]) -> Headline:
         states = Counter(str(run["state"]) for run in study.runs)
         so_far = ", ".join(f"{n} {state}" for state, n in states.items())
         return Headline([f"Nothing was measured yet: of {count(len(study.runs), 'run')} {so_far}."], [], [])
-    best = _best(study, against) if against else _leaders(study)
+    rivals = [d for d in against if d.arm != study.ceiling] or against
+    best = _best(study, rivals) if rivals else _leaders(study)
     by = _axis(study)
     if not best:
-        return Headline([_alone(study)], _next(study, study.measured()[:1], by), _unfinished(study))
+        alone = [_on_target(study, _alone(study))]
+        return Headline(alone, _next(study, study.measured()[:1], by), [*_domains(study), *_unfinished(study)])
     ended = lambda said: f"{said[:1].upper() if not said.startswith(tuple(study.arms)) else said[:1]}{said[1:]}."
+    each = [" ".join([ended(difference_sentence(d)), *_saved(study, d, by), *map(ended, _gap(study, d))]) for d in best]
+    how_far = [*map(ended, _caveats(best)), *_picked(rivals), *_powerless(against), *_domains(study)]
     return Headline(
-        [
-            *(" ".join([ended(difference_sentence(d)), *_saved(study, d, by)]) for d in best),
-            *_worse(study, against, best),
-        ],
+        [_on_target(study, each[0]), *each[1:], *_worse(study, against, best)],
         _next(study, [best[-1].arm, best[-1].rival] if against else study.measured()[:1], by),
-        [ended(said) for said in _caveats(best)] + _picked(against) + _powerless(against) + _unfinished(study),
+        how_far + _unfinished(study),
     )
 
 
@@ -69,6 +73,30 @@ def _best(study: Study, against: Sequence[Difference]) -> list[Difference]:
     """Of each budget the arm with the largest gain; one whose gain is shown comes before all whose is not."""
     rows = [[d for d in against if d.budget == budget] for budget in study.budgets]
     return [max(row, key=lambda d: (d.shown and d.gain > 0, d.gain)) for row in rows if row]
+
+
+def _on_target(study: Study, said: str) -> str:
+    """With the target before it, if the study has one."""
+    return f"On the target {', '.join(study.target)}: {said}" if study.target else said
+
+
+def _gap(study: Study, d: Difference) -> list[str]:
+    """How much of the gap between baseline and ceiling an arm closes."""
+    if study.ceiling is None or d.rival != study.baseline or d.arm == study.ceiling:
+        return []
+    found = closed(study.table, arm=d.arm, baseline=d.rival, ceiling=study.ceiling, budget=d.budget)
+    return [] if found is None else [closed_sentence(found)]
+
+
+def _domains(study: Study) -> list[str]:
+    """Which of the measured cases all that is about, where there is a target."""
+    wanted = study.told.get("target")
+    if study.target:
+        cases, every = (table["case"].nunique() for table in (study.table, study.every))
+        return [f"All this is on the {count(cases, 'case')}{study.of_target}, of {every} that were measured."]
+    if wanted and not study.classifies:
+        return [f"No measured case is of the target {', '.join(wanted)}, so all this is on the cases that there are."]
+    return []
 
 
 def _worse(study: Study, against: Sequence[Difference], told: Sequence[Difference]) -> list[str]:
@@ -119,7 +147,10 @@ def _leaders(study: Study) -> list[Difference]:
     """Of each budget the arm with the highest mean against the next."""
     found, every = [], cells(study)
     for budget in study.budgets:
-        means = {arm: cell.mean for (arm, b), cell in every.items() if b == budget and len(cell.values)}
+        means = {
+            arm: cell.mean for (arm, b), cell in every.items()
+            if b == budget and len(cell.values) and arm != study.ceiling
+        }  # fmt: skip
         first, second = [*sorted(means, key=lambda arm: -means[arm])[:2], None, None][:2]
         if first is not None and second is not None:
             found.append(difference(study.table, arm=first, rival=second, budget=budget))

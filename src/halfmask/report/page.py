@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from halfmask.evaluation.statistics.chance import p_value
 from halfmask.evaluation.table import MEAN
 from halfmask.report.boxes import box_plot
+from halfmask.report.by_domain import domain_section
 from halfmask.report.cases import cases_section
 from halfmask.report.curves import PSEUDO, curve_plot, curve_plots, pseudo_figures
 from halfmask.report.document import Page, Section, document
@@ -15,6 +16,7 @@ from halfmask.report.gather import Entry
 from halfmask.report.groups import Contrast, against_supervised, grouped
 from halfmask.report.markup import Markup, join, tag
 from halfmask.report.settings import origin_section, settings_section
+from halfmask.report.sides import common_target, narrowed
 from halfmask.report.styles import run_styles
 from halfmask.report.verdict import count, verdict
 
@@ -28,10 +30,18 @@ FEATURES = (
 
 def page(entries: Sequence[Entry]) -> Page:
     """The report on some runs, in their order."""
+    target = common_target(entries)
+    of_target = f" of the target {', '.join(target)}" if target else ""
+    every, entries = entries, [narrowed(entry, target) for entry in entries]
     groups = grouped(entries)
     pretrained = [entry for entry in entries if entry.pretrains]
     summary = FEATURES if len(pretrained) == len(entries) else verdict(groups)
+    if target:
+        summary = f"On the target {', '.join(target)}: {summary}"
     missing = [f"{entry.name}: {told}" for entry in entries for told in entry.missing]
+    missing += [
+        f"{name}: none of its cases is{of_target}, so it stands under By domain alone" for name in _lost(every, entries)
+    ]
     contrasts = against_supervised(groups)
     measured = [entry for entry in entries if entry.table is not None]
     sections: list[Section] = []
@@ -40,11 +50,13 @@ def page(entries: Sequence[Entry]) -> Page:
     if chosen := [tag("li", f"{entry.name}: {entry.choice}") for entry in entries if entry.choice]:
         sections.append(("choice", "How the method was chosen", tag("ul", chosen)))
     if measured:
-        sections.append(("metrics", "Metrics", figures_section(entries)))
+        sections.append(("metrics", "Metrics", figures_section(entries, of_target)))
+    if domains := domain_section(every, target):
+        sections.append(("domains", "By domain", domains))
     if contrasts:
-        sections.append(("tests", "Against supervised training", _tests(contrasts)))
+        sections.append(("tests", "Against supervised training", _tests(contrasts, of_target)))
     if measured:
-        sections.append(("boxes", "Case by case", _boxes(entries)))
+        sections.append(("boxes", "Case by case", _boxes(entries, of_target)))
     if curves := curve_plots(entries, run_styles(entries)):
         sections.append(("curves", "Learning curves", curves))
     if pseudo := _pseudo_labels(entries):
@@ -59,7 +71,12 @@ def page(entries: Sequence[Entry]) -> Page:
     return Page(html, summary, missing)
 
 
-def _tests(contrasts: Sequence[Contrast]) -> Markup:
+def _lost(every: Sequence[Entry], narrow: Sequence[Entry]) -> list[str]:
+    """The runs that have figures, but none of the target."""
+    return [e.name for e, kept in zip(every, narrow, strict=True) if e.table is not None and kept.table is None]
+
+
+def _tests(contrasts: Sequence[Contrast], of_target: str) -> Markup:
     """All comparisons with supervised training in numbers."""
     head = tag("tr", [tag("th", name, scope="col") for name in (
         "Method", "Draws", "Cases", "Dice", "Supervised", "Difference (points)", "Better on", "p (Holm)")])  # fmt: skip
@@ -70,9 +87,9 @@ def _tests(contrasts: Sequence[Contrast]) -> Markup:
         for c in contrasts
     ]  # fmt: skip
     told = (
-        "Mean Dice over the structures, on the same draws and cases, against supervised training with the same labels. "
-        "p is the two-sided Wilcoxon signed-rank test's over cases, with Holm's correction for as many comparisons as "
-        "there are; it takes cases as independent and tells nothing of other draws of the labels."
+        f"Mean Dice over the structures, on the same draws and cases{of_target}, against supervised training with "
+        "the same labels. p is the two-sided Wilcoxon signed-rank test's over cases, with Holm's correction for as "
+        "many comparisons as there are; it takes cases as independent and tells nothing of other draws of the labels."
     )
     scroll = tag("div", tag("table", tag("thead", head), tag("tbody", rows)), class_="scroll", tabindex=0,
                  role="region", aria_label="Tests")  # fmt: skip
@@ -80,15 +97,15 @@ def _tests(contrasts: Sequence[Contrast]) -> Markup:
     return join([tag("p", told), scroll, *caveats])
 
 
-def _boxes(entries: Sequence[Entry]) -> Markup:
+def _boxes(entries: Sequence[Entry], of_target: str) -> Markup:
     """A plot a structure."""
     styles = run_styles(entries)
     measured = [entry for entry in entries if entry.table is not None]
     cases = shared_cases(measured) or None
     structures = list(dict.fromkeys(s for e in measured if e.table is not None for s in e.table["structure"]))
     shown = [MEAN, *structures] if len(structures) > 1 else structures
-    parts = [tag("p", "A dot is a case; the box holds the middle half of them, the line in it is the median, and "
-                 "whiskers reach to the last case within 1.5 box lengths.")]  # fmt: skip
+    parts = [tag("p", f"A dot is a case{of_target}; the box holds the middle half of them, the line in it is the "
+                 "median, and whiskers reach to the last case within 1.5 box lengths.")]  # fmt: skip
     for metric, bounds in BOXES.items():
         plots = []
         for structure in shown:

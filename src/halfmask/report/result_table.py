@@ -66,14 +66,10 @@ def told(study: Study, found: Cells, proven: Marks, metric: str = "dice") -> str
     behind = f", {count(runs.pop(), 'run')} behind each cell" if len(runs) == 1 else ""
     over = ["its cases"] * (study.unit == "patient") + ["its structures"] * (len(study.structures) > 1) + ["the runs"]
     said = (
-        f"Mean ± standard deviation over {count(units, study.unit)}{behind}; the figure of a {study.unit} is its mean "
-        f"over {' and '.join([', '.join(over[:-1]), over[-1]] if len(over) > 1 else over)}."
+        f"Mean ± standard deviation over {count(units, study.unit)}{study.of_target}{behind}; the figure of a "
+        f"{study.unit} is its mean over {' and '.join([', '.join(over[:-1]), over[-1]] if len(over) > 1 else over)}."
     )
-    marked = [ranks(metric, column) for column in columns(study, found).values()]
-    seconds = any(second for _, second in marked)
-    if any(best for best, _ in marked):
-        said += " The best of each column is bold with ★"
-        said += ", the second best underlined." if seconds else "."
+    said += _ranked(study, found, metric)
     if any(proven.values()):
         said += (
             f" † marks a difference from {study.baseline} that is shown: p < 0.05 (Wilcoxon signed-rank over "
@@ -85,6 +81,16 @@ def told(study: Study, found: Cells, proven: Marks, metric: str = "dice") -> str
     if partial(found):
         said += " Cells whose runs are not all made say how many are, and are not ranked."
     return said
+
+
+def _ranked(study: Study, found: Cells, metric: str) -> str:
+    """What marks the best of a column, if anything does."""
+    marked = [ranks(metric, column) for column in columns(study, found).values()]
+    if not any(best for best, _ in marked):
+        return ""
+    said = " The best of each column is bold with ★"
+    said += ", the second best underlined" if any(second for _, second in marked) else ""
+    return said + (f"; {study.ceiling}, the ceiling, is not ranked." if study.ceiling else ".")
 
 
 def over_classes(metric: str) -> str:
@@ -101,10 +107,7 @@ def _told_of_seeds(study: Study, found: Cells, proven: Marks, metric: str) -> st
     several = f"{min(seeds)} to {max(seeds)} seeds" if len(seeds) > 1 else count(max(seeds), "seed")
     said = f"Mean ± 95 % t interval over {several}" if max(seeds) > 1 else "One seed each, so without an interval"
     said += "; folds of one seed are averaged." if study.table["fold"].nunique() > 1 else "."
-    marked = [ranks(metric, column) for column in columns(study, found).values()]
-    if any(best for best, _ in marked):
-        said += " The best of each column is bold with ★"
-        said += ", the second best underlined." if any(second for _, second in marked) else "."
+    said += _ranked(study, found, metric)
     if any(proven.values()):
         said += (
             f" † marks a difference from {study.baseline} that is shown: the 95 % t interval of the paired differences "
@@ -123,7 +126,7 @@ def table(study: Study, metric: str, structure: str | None, proven: Marks | None
     head = tag("tr", tag("th", "Method", scope="col"), [tag("th", budget, scope="col") for budget in study.budgets])
     rows = [
         tag("tr", tag("th", breakable(arm), scope="row"), [
-            _cell(found[arm, b], metric, arm in marked[b][0], arm in marked[b][1],
+            figure(found[arm, b], metric, arm in marked[b][0], arm in marked[b][1],
                   bool(proven and proven.get((arm, b))), reported.get((arm, b)))
             for b in study.budgets
         ])
@@ -153,11 +156,16 @@ def reported_figures(study: Study, metric: str, structure: str | None) -> dict[t
 
 
 def columns(study: Study, found: Cells) -> dict[str, dict[str, Cell]]:
-    """The cells of each budget, by arm."""
-    return {budget: {arm: found[arm, budget] for arm in study.arms} for budget in study.budgets}
+    """The cells of each budget, by arm, to be ranked: the ceiling is no rival."""
+    arms = [arm for arm in study.arms if arm != study.ceiling]
+    return {budget: {arm: found[arm, budget] for arm in arms} for budget in study.budgets}
 
 
-def _cell(cell: Cell, metric: str, best: bool, second: bool, proven: bool, reported: float | None) -> Markup:
+def figure(
+    cell: Cell, metric: str, best: bool = False, second: bool = False, proven: bool = False,
+    reported: float | None = None,
+) -> Markup:  # fmt: skip
+    """A cell in HTML: its mean with its mark, the spread, and what is lacking."""
     theirs = None
     if reported is not None:
         theirs = tag("div", tag("span", "reported: ", class_="unseen"), f"[{reported:.{decimals(metric, reported)}f}]",

@@ -60,7 +60,7 @@ def seen_labels(study: Study) -> tuple[dict[str, list[str]], int]:
 
 def measured_cases(study: Study) -> dict[str, list[str]]:
     """The cases of each run in the table; a classifier's are in its prediction.json, as the table has their sum."""
-    runs = {str(run): list(map(str, rows["case"])) for run, rows in study.table.groupby("run", sort=False)}
+    runs = {str(run): list(map(str, rows["case"])) for run, rows in study.every.groupby("run", sort=False)}
     if not study.classifies:
         return runs
     told = {run: read_result(study.folder / "runs" / run / "classes" / "prediction.json") for run in runs}
@@ -80,12 +80,12 @@ def _groups(study: Study) -> dict[str, str]:
         stored = Store(study.folder / "store").splits.groups
     except (OSError, ValueError):
         stored = {}
-    return {**stored, **dict(zip(study.table["case"], study.table["group"], strict=True))}
+    return {**stored, **dict(zip(study.every["case"], study.every["group"], strict=True))}
 
 
 def result_of(study: Study, run: str) -> dict[str, Any]:
-    """A run's result.json; nothing if it cannot be read."""
-    return read_result(study.folder / "runs" / run / "result.json")
+    """The result.json of a run's training; nothing if it cannot be read."""
+    return read_result(study.trained(run) / "result.json")
 
 
 def read_result(file: Path) -> dict[str, Any]:

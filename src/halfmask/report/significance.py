@@ -25,9 +25,9 @@ def significance_section(study: Study) -> Markup | None:
     first, *rest = found
     told = (
         "Row minus column, in points of Dice (hundredths): a plus says that the row is better. Below it p of the "
-        f"two-sided Wilcoxon signed-rank test over {study.unit}s, with Holm's correction over all pairs of the matrix; "
-        "† and a tint (blue better, orange worse) where p < 0.05, the bootstrap interval leaves out 0, and most "
-        f"{study.unit}s agree."
+        f"two-sided Wilcoxon signed-rank test over {study.unit}s{study.of_target}, with Holm's correction over all "
+        "pairs of the matrix; † and a tint (blue better, orange worse) where p < 0.05, the bootstrap interval leaves "
+        f"out 0, and most {study.unit}s agree."
     )
     matrices = [folded(budget, _matrix(study, budget, found[budget])) for budget in rest]
     return join([tag("p", told), tag("h3", first), _matrix(study, first, found[first]), *matrices])

@@ -14,7 +14,7 @@ from halfmask.evaluation.table import MEAN
 
 MANIFEST, RESULTS = "study.json", "results.csv"
 FORMAT = 1
-TEXTS = ["arm", "budget", "method", "network", "pretraining", "run", "case", "group", "structure"]
+TEXTS = ["arm", "budget", "method", "network", "pretraining", "run", "case", "domain", "group", "structure"]
 DRAWN = ["fold", "draw", "seed"]
 """What tells the runs of a cell apart."""
 COUNTS = ["labels", *DRAWN]
@@ -34,12 +34,16 @@ class Study:
 
     Attributes:
         told: study.json.
-        table: results.csv, a row for each finished run, case and structure; metrics are NaN where undefined.
+        table: what the study is judged by: of `every` row those of the target's cases, in domain adaptation.
+        every: results.csv, a row for each finished run, case and structure; metrics are NaN where undefined.
+        target: the domains adapted to, as far as cases of them were measured; empty where ``table`` is of all cases.
     """
 
     folder: Path
     told: dict[str, Any]
     table: pd.DataFrame
+    every: pd.DataFrame
+    target: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -62,6 +66,17 @@ class Study:
         """The arm to beat, if it is one of the study's."""
         found = self.told.get("baseline")
         return found if found in self.arms else None
+
+    @property
+    def ceiling(self) -> str | None:
+        """The arm that learned from labels of the target, so that it is no rival to the others."""
+        found = self.told.get("ceiling")
+        return found if found in self.arms else None
+
+    @property
+    def of_target(self) -> str:
+        """What ends a note on cases: `` of the target B``; nothing where they are of all domains."""
+        return f" of the target {', '.join(self.target)}" if self.target else ""
 
     @property
     def smoke(self) -> bool:
@@ -90,6 +105,11 @@ class Study:
     def unit(self) -> str:
         """What is counted as one: patients, unless every case is a group of its own; in classification seeds."""
         return "seed" if self.classifies else unit_word(self.table)
+
+    def trained(self, run: str) -> Path:
+        """The folder of the training behind a run: its own, or that of a run that differs in prediction alone."""
+        told = {str(each["name"]): str(each.get("trained") or each["name"]) for each in self.runs}
+        return self.folder / "runs" / told.get(run, run)
 
     def of(self, arm: str, budget: str) -> pd.DataFrame:
         """The rows of one cell of the paper's table."""
@@ -125,8 +145,18 @@ def read_study(folder: Path) -> Study:
     """
     told = _manifest(folder / MANIFEST)
     file, metric = folder / RESULTS, MEASURED[told["task"]]
-    table = _results(file, metric) if file.is_file() else pd.DataFrame(columns=[*KEYS, metric])
-    return Study(folder, told, table)
+    every = _results(file, metric) if file.is_file() else pd.DataFrame(columns=[*KEYS, metric])
+    target = _target(told, every)
+    table = every[every["domain"].isin(target)].reset_index(drop=True) if target else every
+    return Study(folder, told, table, every, target)
+
+
+def _target(told: dict[str, Any], every: pd.DataFrame) -> tuple[str, ...]:
+    """Those named, else all but the source; a classifier's figures are of all cases together."""
+    measured = sorted(set(map(str, every["domain"])) - {""})
+    source = (told.get("study") or {}).get("source")
+    wanted = told.get("target") or ([name for name in measured if name not in source] if source else [])
+    return () if told["task"] == "classification" else tuple(name for name in measured if name in wanted)
 
 
 def why_not(run: dict[str, Any]) -> str:
@@ -159,6 +189,7 @@ def _manifest(file: Path) -> dict[str, Any]:
 def _results(file: Path, metric: str) -> pd.DataFrame:
     """Names stay text: a case may be called ``007`` or ``NA``."""
     table = pd.read_csv(file, dtype=str, keep_default_na=False)
+    table["domain"] = table.get("domain", "")  # older ones know none
     if lacking := [key for key in [*KEYS, metric] if key not in table]:
         raise ValueError(f"{file} has no column {', '.join(lacking)}; run the study again, it collects the table anew")
     numbers = table.columns.difference(TEXTS)

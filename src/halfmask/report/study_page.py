@@ -22,6 +22,7 @@ from halfmask.report.sealed import sealed_section
 from halfmask.report.significance import significance_section
 from halfmask.report.spread import spread_section
 from halfmask.report.study import Study, read_study
+from halfmask.report.study_domains import domain_section
 from halfmask.report.study_origin import made_section, settings_section, unfinished_section
 from halfmask.report.study_parts import above, training_section
 from halfmask.report.styles import arm_styles
@@ -44,6 +45,7 @@ def study_page(folder: Path) -> Page:
     sections: list[tuple[str, str, Markup | None]] = [
         ("sealed", "Sealed test", sealed_section(study)),
         ("results", "Results", join([result_section(study, proven(differences)), _folded(study)])),
+        ("domains", "By domain", domain_section(study)),
         ("efficiency", "Label efficiency", efficiency_section(study, styles, proven(differences))),
         ("boxes", "Unit by unit" if study.table.empty else f"{study.unit.capitalize()} by {study.unit}",
          _boxes(study, styles)),

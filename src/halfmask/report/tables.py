@@ -7,10 +7,11 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from halfmask.report.cells import Cell, cells, ranks
+from halfmask.report.cells import Cell, Cells, cells, ranks
 from halfmask.report.figures import decimals, title
 from halfmask.report.result_table import Marks, columns, main_metrics, over_classes, reported_figures, told
 from halfmask.report.study import Study, why_not
+from halfmask.report.study_domains import domain_cells, domains_told, gap_shares, headed, share_told
 
 ESCAPES = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "%": r"\%", "&": r"\&", "#": r"\#", "_": r"\_", "$": r"\$",
@@ -42,10 +43,12 @@ def tables(study: Study, proven: Mapping[str, Marks]) -> dict[str, str]:
             explains.
     """
     metrics = main_metrics(study) or [study.metric]
+    printed = [_printed(study, m, proven.get(m, {})) for m in metrics]
+    if by_domain := domain_cells(study, "dice"):
+        printed.append(_by_domain(study, by_domain))
     return {
-        "table.md": "\n".join(_markdown(study, m, proven.get(m, {})) for m in metrics),
-        "table.tex": "% needs \\usepackage{booktabs}\n"
-        + "\n".join(_latex(study, m, proven.get(m, {})) for m in metrics),
+        "table.md": "\n".join(_markdown(study, table) for table in printed),
+        "table.tex": "% needs \\usepackage{booktabs}\n" + "\n".join(_latex(study, table) for table in printed),
     }
 
 
@@ -54,28 +57,64 @@ def escaped(text: str) -> str:
     return "".join(ESCAPES.get(sign, sign) for sign in text)
 
 
-def _markdown(study: Study, metric: str, proven: Marks) -> str:
+@dataclass(frozen=True)
+class Printed:
+    """A table to be written: the first ``names`` columns are words, all others figures.
+
+    Attributes:
+        rows: the look of a cell to all rows.
+    """
+
+    title: str
+    key: str
+    head: list[str]
+    rows: Callable[[Look], list[list[str]]]
+    note: str
+    names: int = 1
+
+
+def _printed(study: Study, metric: str, proven: Marks) -> Printed:
+    rows = lambda look: _rows(study, metric, proven, look)
+    return Printed(title(metric), metric, ["Method", *study.budgets], rows, _note(study, metric, proven))
+
+
+def _by_domain(study: Study, found: Mapping[str, Cells]) -> Printed:
+    """Dice of each domain apart, and the share of the gap that is closed on the target."""
+    shares = gap_shares(study)
+
+    def rows(look: Look) -> list[list[str]]:
+        return [
+            [look.name(arm), look.name(budget), *(_cell(of[arm, budget], "dice", str, False, look) for of in
+             found.values()), *([look.name(share_told(study, shares, arm, budget))] if shares else [])]
+            for budget in study.budgets for arm in study.arms
+            if any(of[arm, budget].done for of in found.values())
+        ]  # fmt: skip
+
+    head = ["Method", "Budget", *(headed(study, name) for name in found), *["Gap closed"] * bool(shares)]
+    said = f"{SMOKE} " * study.smoke + domains_told(study, shares)
+    return Printed("Dice by domain", "dice-by-domain", head, rows, said, names=2)
+
+
+def _markdown(study: Study, table: Printed) -> str:
     plain = lambda text: text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
     safe = lambda text: re.sub("<(?=[A-Za-z/!?])", "&lt;", plain(text))
     look = Look(lambda m: f"**{m}** ★", lambda m: f"<u>{m}</u>", " ± ", " †", safe)
-    rows = [["Method", *map(safe, study.budgets)], ["---"] + ["---:"] * len(study.budgets)]
-    rows += _rows(study, metric, proven, look)
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join(
-        [f"## {safe(study.name)}: {title(metric)}", "", *lines, "", safe(_note(study, metric, proven)), ""]
-    )
+    rows = [list(map(safe, table.head)), ["---"] * table.names + ["---:"] * (len(table.head) - table.names)]
+    lines = ["| " + " | ".join(row) + " |" for row in [*rows, *table.rows(look)]]
+    return "\n".join([f"## {safe(study.name)}: {table.title}", "", *lines, "", safe(table.note), ""])
 
 
-def _latex(study: Study, metric: str, proven: Marks) -> str:
+def _latex(study: Study, table: Printed) -> str:
     best, second = lambda m: rf"\textbf{{{m}}}", lambda m: rf"\underline{{{m}}}"
     look = Look(best, second, r" $\pm$ ", r"$^\dagger$", escaped)
-    rows = [" & ".join(row) + r" \\" for row in _rows(study, metric, proven, look)]
-    head = " & ".join(["Method", *map(escaped, study.budgets)]) + r" \\"
-    note = escaped(_note(study, metric, proven).replace("bold with ★", "bold"))
+    rows = [" & ".join(row) + r" \\" for row in table.rows(look)]
+    head = " & ".join(map(escaped, table.head)) + r" \\"
+    note = escaped(table.note.replace("bold with ★", "bold"))
+    columns = "l" * table.names + "r" * (len(table.head) - table.names)
     lines = [
-        r"\begin{table}", r"\centering", rf"\caption{{{escaped(study.name)}: {escaped(title(metric))}. {note}}}",
-        rf"\begin{{tabular}}{{l{'r' * len(study.budgets)}}}", r"\toprule", head, r"\midrule", *rows, r"\bottomrule",
-        r"\end{tabular}", rf"\label{{tab:{_slug(study.name)}-{_slug(metric)}}}", r"\end{table}", "",
+        r"\begin{table}", r"\centering", rf"\caption{{{escaped(study.name)}: {escaped(table.title)}. {note}}}",
+        rf"\begin{{tabular}}{{{columns}}}", r"\toprule", head, r"\midrule", *rows, r"\bottomrule",
+        r"\end{tabular}", rf"\label{{tab:{_slug(study.name)}-{_slug(table.key)}}}", r"\end{table}", "",
     ]  # fmt: skip
     return "\n".join(lines)
 

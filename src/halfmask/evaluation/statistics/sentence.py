@@ -9,6 +9,7 @@ from halfmask.evaluation.metrics import DISTANCES
 from halfmask.evaluation.statistics.break_even import ROUNDING, BreakEven, Next
 from halfmask.evaluation.statistics.chance import p_value
 from halfmask.evaluation.statistics.direction import SHARES, lower_is_better
+from halfmask.evaluation.statistics.gap import Closed
 from halfmask.evaluation.statistics.learning import Axis
 from halfmask.evaluation.statistics.paired import CHANCE, Difference
 
@@ -91,6 +92,27 @@ def next_sentence(found: Next) -> str:
         f"{now} → {then} {_noun(then, found.by)} would bring {found.arm} about "
         f"{amount(found.gain, found.metric)}{less}{span and ' '}{span}{_on(found.structure)} ({source}{rough})"
     )
+
+
+def closed_sentence(found: Closed) -> str:
+    """``A closes 62 % [41, 80] of the gap between B and C with 3 labels, which is 8.3 Dice points [6.0, 10.1]``."""
+    span = _span((found.gap_low, found.gap_high), found.metric)
+    size = f"{amount(found.gap, found.metric, signed=not found.there)}{span and ' '}{span}"
+    if found.there:
+        return (
+            f"{found.arm} closes {closed_share(found)} of the gap between {found.baseline} and {found.ceiling} with "
+            f"{found.budget}, which is {size}"
+        )
+    return (
+        f"no gap between {found.baseline} and {found.ceiling} is shown with {found.budget} that could be closed: "
+        f"{found.ceiling} is better by {size}"
+    )
+
+
+def closed_share(found: Closed) -> str:
+    """``62 % [41, 80]``."""
+    share, low, high = (f"{round(100 * x) + 0:d}".replace("-", "−") for x in (found.share, found.low, found.high))
+    return f"{share} % [{low}, {high}]"
 
 
 def amount(value: float, metric: str, *, signed: bool = False) -> str:
