@@ -37,6 +37,8 @@ def test_training_alone_is_the_baseline_unless_another_is_named():
     assert of(methods={"fixmatch": {}, "supervised": {}}) == "supervised"
     assert of(**whole) == "classification" and of(**whole, baseline="classification + dino") == "classification + dino"
     assert of(methods={"fixmatch": {}}) is None
+    three = {"top": {"method": "supervised", "source": ["B"]}, "plain": {"method": "supervised"}, "fixmatch": {}}
+    assert of(methods=three, source=["A"], ceiling="top") == "plain"
 
 
 def test_whole_images_have_no_slices_to_label():

@@ -167,7 +167,7 @@ def _view(store: Store, folder: Path, labeled: Sequence[str], fold: int) -> Stor
     parts = [tuple(n for n in labeled if splits.group(n) in groups[i::count]) for i in range(count)]
     held = splits.held(fold)
     sealed = tuple(n for n in store.sources if splits.group(n) in held)
-    own = Splits((*splits.test, *sealed), tuple(parts), (tuple(labeled),), splits.groups)
+    own = Splits((*splits.test, *sealed), tuple(parts), (tuple(labeled),), splits.groups, domains=splits.domains)
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("plan.yaml", "index.json"):
         write_text(folder / name, (store.path / name).read_text(encoding="utf-8"))

@@ -13,7 +13,7 @@ from halfmask.data.store import Store
 from halfmask.progress import say
 from halfmask.study import results
 from halfmask.study.crew import Crew
-from halfmask.study.job import DONE, LOG, Need, noted
+from halfmask.study.job import DONE, LOG, Job, Need, noted
 from halfmask.study.jobs import Place, need_of, store_key
 from halfmask.study.measure import Cost, cost_of, measure
 from halfmask.study.protocol import Study
@@ -47,10 +47,10 @@ def conduct(
     scheme = make_scheme(study, place, store.plan, store.splits, device=device)
     costs = costs_of(scheme, store, crew, device, place.out / COSTS)
     together, threads = crew.split([need_of(costs[trial.arm.title]) for trial in scheme.able])
-    jobs = scheme.jobs(costs, threads, given=store_key(store))
+    jobs = scheme.jobs(costs, threads, given=store_key(store, domains=scheme.adapts))
     say(f"{len(scheme.able)} runs, {together} at once with {threads} CPU thread{'s' * (threads > 1)} each")
     record = results.Record(place.out, study, scheme.trials, store.splits, smoke=smoke)
-    done = {job.name for job in jobs if job.is_done()}
+    done = finished(scheme, jobs)
     for trial in scheme.able:
         if trial.name in done and not record.reads(trial):
             say(f"{trial.name} is measured anew, as its figures cannot be read")
@@ -89,6 +89,17 @@ def prepare(study: Study, place: Place, crew: Crew) -> Store:
     if not (place.out / STORE / "index.json").is_file():
         raise ValueError(f"{place.out / STORE} was prepared, but not here; all computers have to see it by this path")
     return Store(place.out / STORE)
+
+
+def finished(scheme: Scheme, jobs: Sequence[Job]) -> set[str]:
+    """Names of the jobs that are done. One that takes another's training is not, once that is to be done anew."""
+    done = {job.name for job in jobs if job.is_done()}
+    for trial in scheme.able:
+        if trial.name in done and trial.trained not in done:
+            say(f"{trial.name} is predicted anew, as {trial.trained} is trained anew")
+            (scheme.folder(trial) / DONE).unlink()
+            done.remove(trial.name)
+    return done
 
 
 def costs_of(scheme: Scheme, store: Store, crew: Crew, device: str, file: Path) -> dict[str, Cost]:

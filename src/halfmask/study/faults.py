@@ -30,6 +30,7 @@ def faults_of(study: Study, dropped: Collection[str] = ()) -> list[str]:
     titles = {arm.title for arm in rows}
     if not ROWS & set(dropped):
         faults += _strange_titles(study, titles)
+        faults += _strange_ceiling(study, rows)
     if not {"labels", "slices"} & set(dropped):
         faults += _strange_figures(study, len(budgets(study)))
     faults += _strange_plan(study.plan)
@@ -45,9 +46,25 @@ def faults_of(study: Study, dropped: Collection[str] = ()) -> list[str]:
 def _strange_titles(study: Study, titles: Collection[str]) -> Iterator[str]:
     if study.baseline is not None and study.baseline not in titles:
         yield f"the baseline {study.baseline!r} is no arm; {nearest(study.baseline, titles)}"
+    if study.ceiling is not None and study.ceiling not in titles:
+        yield f"the ceiling {study.ceiling!r} is no arm; {nearest(study.ceiling, titles)}"
     for title in study.reported.rows if study.reported else {}:
         if title not in titles:
             yield f"reported: {title!r} is no arm; {nearest(title, titles)}"
+
+
+def _strange_ceiling(study: Study, rows: Sequence[Arm]) -> Iterator[str]:
+    """A ceiling without the target's labels; of domains only those are known here that the study names."""
+    arm = next((arm for arm in rows if arm.title == study.ceiling), None)
+    if arm is None or (study.source is None and study.target is None):
+        return
+    if arm.source is None:
+        reads = study.target is None or any(name not in (arm.target or ()) for name in study.target)
+    else:
+        reads = any(name in study.target if study.target else name not in (study.source or ()) for name in arm.source)
+    if not reads:
+        told = ", ".join(study.target) if study.target else "NAME"
+        yield f"the ceiling {arm.title!r} reads no label of the target; give its row a source of its own: [{told}]"
 
 
 def _strange_figures(study: Study, columns: int) -> Iterator[str]:

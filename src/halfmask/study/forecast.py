@@ -11,7 +11,7 @@ from pathlib import Path
 
 from halfmask.data import prepare as preparing
 from halfmask.data.draw import FOLDS, draw_splits
-from halfmask.data.index import Index
+from halfmask.data.index import Case, Index
 from halfmask.data.layouts import read_index
 from halfmask.data.split import Splits
 from halfmask.data.store import Store
@@ -100,6 +100,11 @@ def _sharing(every: Sequence[Trial]) -> list[str]:
     """What is done once for many runs."""
     able = [trial for trial in every if not trial.arm.missing]
     lines = [f"shared: the data set is prepared once, for {_counted(len(able), 'run')}"] * bool(able)
+    if others := [trial for trial in able if not trial.trains]:
+        lines.append(
+            f"shared: {_counted(len(others), 'run')} predict{'s' * (len(others) == 1)} from the training of another, "
+            "which differs in its predictions alone"
+        )
     for label, variant in {t.arm.pretraining.label: t.arm.pretraining for t in able}.items():
         own = [trial for trial in able if trial.arm.pretraining == variant]
         times = len(shared(own))
@@ -175,7 +180,7 @@ def _prepared(study: Study, place: Place, spacing: object) -> Iterator[tuple[Sto
         return
     options = study.prepare
     columns = tuple(options.classes.split(",")) if options.classes else ()
-    index = read_index(place.data, group=options.group, classes=columns)
+    index = read_index(place.data, group=options.group, domain=options.domain, classes=columns)
     if options.ignore_value is not None:
         index = replace(index, ignore=options.ignore_value)
     splits = draw_splits(
@@ -191,11 +196,12 @@ def _prepared(study: Study, place: Place, spacing: object) -> Iterator[tuple[Sto
 
 
 def _sample(index: Index, splits: Splits) -> Index:
-    """A few cases outside the test part, evenly over the data set."""
+    """A few cases outside the test part, evenly over each domain of the data set."""
     tested = set(splits.test)
     rest = [case for case in index.cases if case.name not in tested]
-    labeled = [case for case in rest if case.labeled]
-    others = [case for case in rest if not case.labeled]
+    parts: dict[tuple[bool, str | None], list[Case]] = {}
+    for case in rest:
+        parts.setdefault((case.labeled, case.domain), []).append(case)
     evenly = lambda cases: [cases[i * len(cases) // SAMPLE] for i in range(min(SAMPLE, len(cases)))]
-    few = [replace(case, split=None) for case in (*evenly(labeled), *evenly(others))]
-    return replace(index, cases=tuple(dict.fromkeys(few)))
+    few = {case.name for cases in parts.values() for case in evenly(cases)}
+    return replace(index, cases=tuple(replace(case, split=None) for case in rest if case.name in few))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from halfmask import methods
 from halfmask.config import nearest
 from halfmask.learning.method import Clusterer, Pretrainer
-from halfmask.study.protocol import Row, Study, Training
+from halfmask.study.protocol import Prediction, Row, Study, Training
 from halfmask.study.rows import NONE, Network, Own, Pretraining, check_method, network_of, pretraining_of, slug
 
 
@@ -20,6 +20,9 @@ class Arm:
     Attributes:
         missing: which of its parts this version does not have, in words; empty if it can be run.
         labels: the budgets that it is run with; None for all.
+        source, target: the domains whose labels are read and whose images are adapted to; None for all,
+            as for one that reads no labels.
+        predict: how it predicts.
         unlabeled: it reads no labels, so it is run once a seed and fold, with the budget `NO_LABELS`.
     """
 
@@ -32,6 +35,9 @@ class Arm:
     labels: tuple[str, ...] | None
     missing: str
     unlabeled: bool = False
+    source: tuple[str, ...] | None = None
+    target: tuple[str, ...] | None = None
+    predict: Prediction = field(default_factory=Prediction)
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,12 @@ NO_LABELS = Budget("no labels", "none", 1.0)
 
 @dataclass(frozen=True)
 class Trial:
-    """One run of a study. ``draw`` is None where each seed has its own."""
+    """One run of a study.
+
+    Attributes:
+        draw: None where each seed has its own.
+        trained: the run whose training it takes, as it differs from that in how it predicts alone; else itself.
+    """
 
     name: str
     arm: Arm
@@ -56,6 +67,11 @@ class Trial:
     fold: int
     draw: int | None
     seed: int
+    trained: str = ""
+
+    @property
+    def trains(self) -> bool:
+        return self.trained == self.name
 
 
 def arms(study: Study, *, faults: list[str] | None = None, dropped: Collection[str] = ()) -> list[Arm]:
@@ -77,13 +93,32 @@ def arms(study: Study, *, faults: list[str] | None = None, dropped: Collection[s
         unlabeled = not lacking and issubclass(methods.find(own.method), Clusterer)
         if unlabeled and own.labels is not None:
             wrong.append(f"methods: {label!r}: the method {own.method!r} reads no labels; leave out labels")
+        if unlabeled and any((row or {}).get(side) is not None for side in ("source", "target")):
+            wrong.append(
+                f"methods: {label!r}: the method {own.method!r} learns from the images of all domains; leave out "
+                "source and target"
+            )
         for (network, no_network), (variant, no_variant) in itertools.product(networks, variants):
             if own.wants("networks", network.label) and own.wants("pretraining", variant.label):
                 title = label + (f" + {variant.label}" if variant.label != NONE else "")
                 title += f" ({network.label})" if len(networks) > 1 else ""
                 missing = "; ".join(filter(None, (lacking, no_network, no_variant)))
-                arm = Arm(title, own.method, own.settings, network, variant, own.recipe, own.labels, missing, unlabeled)
-                found.append(arm)
+                found.append(
+                    Arm(
+                        title,
+                        own.method,
+                        own.settings,
+                        network,
+                        variant,
+                        own.recipe,
+                        own.labels,
+                        missing,
+                        unlabeled,
+                        None if unlabeled else own.source,
+                        None if unlabeled else own.target,
+                        own.predict,
+                    )
+                )
     return found
 
 
@@ -114,8 +149,9 @@ def budgets(study: Study) -> list[Budget]:
 
 def trials(study: Study, folds: Sequence[int]) -> list[Trial]:
     """Every run. All arms of a draw come before the next draw, so that a study stopped early can be compared."""
-    found = []
+    found: list[Trial] = []
     draws: Sequence[int | None] = study.draws or [None]
+    first: dict[str, str] = {}
     for fold, draw, seed, budget, arm in itertools.product(folds, draws, study.seeds, budgets(study), arms(study)):
         if arm.unlabeled:
             wanted = budget == NO_LABELS and draw == draws[0]
@@ -123,7 +159,9 @@ def trials(study: Study, folds: Sequence[int]) -> list[Trial]:
             wanted = budget != NO_LABELS and (arm.labels is None or budget.labels in arm.labels)
         if wanted:
             parts = [arm.title, budget.title, f"f{fold}", *([] if draw is None else [f"d{draw}"]), f"s{seed}"]
-            found.append(Trial("-".join(map(slug, parts)), arm, budget, fold, draw, seed))
+            name = "-".join(map(slug, parts))
+            alike = repr((replace(arm, title="", labels=None, predict=Prediction()), budget, fold, draw, seed))
+            found.append(Trial(name, arm, budget, fold, draw, seed, trained=first.setdefault(alike, name)))
     return found
 
 

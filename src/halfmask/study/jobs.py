@@ -16,7 +16,7 @@ from halfmask.report.commands import setting_words, train_words
 from halfmask.study.grid import Trial
 from halfmask.study.job import Job, Need
 from halfmask.study.measure import Cost
-from halfmask.study.protocol import Preparation, Study, Training
+from halfmask.study.protocol import Prediction, Preparation, Study, Training
 from halfmask.study.rows import Pretraining, slug
 from halfmask.study.runs import PRETRAINED, RUNS, STORE, pretrained_name
 from halfmask.training.run import Run
@@ -63,17 +63,20 @@ def pretrainings(users: Mapping[str, Trial], study: Study, place: Place) -> list
 
 
 def run_job(study: Study, trial: Trial, run: Run, place: Place, cost: Cost, *, threads: int) -> Job:
-    """Train, predict what is to be measured, and measure it."""
-    folder = f"{RUNS}/{trial.name}"
-    train = train_words(asdict(run), STORE, folder)
+    """Train, predict what is to be measured, and measure it; one that takes another's training does the latter two."""
+    folder, trained = f"{RUNS}/{trial.name}", f"{RUNS}/{trial.trained}"
+    train = train_words(asdict(run), STORE, trained)
     train += ["--validations", str(study.validations), "--resume"]
-    predict = ["predict", folder, "--split", study.measured_on, "--store", STORE, "--checkpoint", study.checkpoint]
+    predict = ["predict", trained, "--split", study.measured_on, "--store", STORE, "--checkpoint", study.checkpoint]
     predict += ["--saliency"] if study.classifies else []
+    predict += _options(trial.arm.predict)
     masks = f"{folder}/{'classes' if study.classifies else 'masks'}"
     evaluate = ["evaluate", masks, _named(place.data, place.out), "--workers", "1"]
+    predict += [] if trial.trains else ["--out", masks]
     arm = trial.arm
     needs = () if arm.pretraining.method is None else (f"pretrain {pretrained_name(arm, trial.fold)}",)
-    commands = tuple(tuple(words) for words in (train, predict, evaluate))
+    needs = needs if trial.trains else (trial.trained,)
+    commands = tuple(tuple(words) for words in ([train] * trial.trains + [predict, evaluate]))
     return Job(trial.name, place.out, place.out / folder, commands, needs, need_of(cost, threads))
 
 
@@ -93,17 +96,20 @@ def shared(trials: Sequence[Trial]) -> dict[str, Trial]:
 
 def _prepare(store: str, data: Path, options: Preparation, plan: Mapping[str, Any], place: Place) -> Job:
     words = ["prepare", _named(data, place.out), "--out", store]
-    for name, value in options.model_dump(exclude_none=True).items():
-        flag = f"--{name.replace('_', '-')}"
-        words += [flag] if value is True else [] if value is False else [flag, str(value)]
+    words += _options(options)
     words += [word for name, value in plan.items() for word in ("--set", f"{name}={_flow(value)}")]
     return Job(f"prepare {store}", place.out, place.out / "prepared" / store, (tuple(words),))
 
 
-def store_key(store: Store) -> str:
-    """A digest of what a run is made from: the store's plan, splits and cases."""
+def store_key(store: Store, *, domains: bool) -> str:
+    """A digest of what a run is made from: the store's plan, splits and cases.
+
+    Args:
+        domains: whether some run knows of them; older versions did not, and their runs are to stay what they are.
+    """
     plan = store.plan.model_dump(mode="json", exclude_defaults=True, exclude={"why", "memory_gib"})
     splits = {name: value for name, value in asdict(store.splits).items() if name != "drawn"}
+    splits = {name: value for name, value in splits.items() if domains or name != "domains"}
     told = json.dumps([plan, splits, store.stored], sort_keys=True)
     return hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
 
@@ -118,9 +124,13 @@ def _own_store(variant: Pretraining) -> str:
     return f"{STORE}-{slug(variant.label)}"
 
 
-def _options(training: Training) -> list[str]:
-    told = training.model_dump(exclude_none=True)
-    return [word for name, value in told.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+def _options(part: Training | Prediction | Preparation) -> list[str]:
+    """A part of a study as options of its verb; a truth stands without a value."""
+    words: list[str] = []
+    for name, value in part.model_dump(exclude_none=True).items():
+        flag = f"--{name.replace('_', '-')}"
+        words += [flag] if value is True else [] if value is False else [flag, str(value)]
+    return words
 
 
 def _flow(value: Any) -> str:

@@ -70,6 +70,11 @@ def _columns(value: Any) -> Any:
     return ",".join(map(str, value)) if isinstance(value, list) else value
 
 
+def _listed(value: Any) -> Any:
+    """One domain is a list of one."""
+    return value if value is None or isinstance(value, list | dict) else [value]
+
+
 def _pattern(value: str) -> str:
     try:
         re.compile(value)
@@ -93,6 +98,7 @@ def _number(value: Any) -> float:
 Labels = Annotated[str, BeforeValidator(_labels)]
 Slices = Annotated[float, BeforeValidator(_slices)]
 Text = Annotated[str, BeforeValidator(_text)]
+Domains = Annotated[list[Text], Field(min_length=1), BeforeValidator(_listed)]
 Number = Annotated[int, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Row = dict[str, Any]
@@ -116,6 +122,7 @@ class Preparation(_Part):
     """Options of ``halfmask prepare``, by the same names."""
 
     group: Annotated[str, AfterValidator(_pattern)] | None = None
+    domain: Annotated[str, AfterValidator(_pattern)] | None = None
     classes: Annotated[Text, BeforeValidator(_columns)] | None = None
     test: Annotated[float, Field(ge=0, lt=1)] | None = None
     seed: Seed | None = None
@@ -138,6 +145,15 @@ class Training(_Part):
     weight_decay: Annotated[float, Field(ge=0)] | None = None
     schedule: Literal["poly", "cosine", "step", "constant"] | None = None
     clip: Annotated[float, Field(gt=0, allow_inf_nan=True)] | None = None
+
+
+class Prediction(_Part):
+    """Options of ``halfmask predict``, by the same names."""
+
+    test_time: Literal["statistics", "entropy"] | None = None
+    test_time_steps: Count | None = None
+    test_time_rate: Annotated[float, Field(gt=0)] | None = None
+    flips: bool | None = None
 
 
 class Reported(_Part):
@@ -166,6 +182,9 @@ class Study(_Part):
         checkpoint: what is measured, the last step or the best in validation.
         measured_on: the sealed test cases, or in cross-validation those that each fold holds out.
         baseline: the arm that others are set against.
+        source, target: in domain adaptation the domains whose labels are read, and whose images are learned from
+            without; a row of ``methods`` may have its own. What is measured is shown by domain.
+        ceiling: the arm that was trained on labels of the target, for the share of the gap that others close.
     """
 
     name: Text
@@ -182,6 +201,8 @@ class Study(_Part):
     folds: Annotated[Any, BeforeValidator(_folds)] = [0]
     draws: Annotated[list[Seed], Field(min_length=1)] | None = None
     seeds: Annotated[list[Seed], Field(min_length=1)] = [0]
+    source: Domains | None = None
+    target: Domains | None = None
     recipe: Training = Training()
     as_the_papers: bool = False
     precision: Annotated[Literal["auto", "32", "bf16"], BeforeValidator(_text)] = "auto"
@@ -189,6 +210,7 @@ class Study(_Part):
     checkpoint: Literal["last", "best"] = "last"
     measured_on: Literal["test", "fold"] = "test"
     baseline: Text | None = None
+    ceiling: Text | None = None
     reported: Reported | None = None
 
     @property

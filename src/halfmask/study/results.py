@@ -65,7 +65,7 @@ def figures_of(out: Path, trial: Trial, splits: Splits) -> pd.DataFrame:
     folder = out / RUNS / trial.name
     whole = (folder / "classes").is_dir()
     read = _of_images(folder / "classes" / METRICS) if whole else table.read(folder / "masks" / METRICS)
-    run = yaml.safe_load((folder / "run.yaml").read_text(encoding="utf-8"))
+    run = yaml.safe_load((out / RUNS / trial.trained / "run.yaml").read_text(encoding="utf-8"))
     told = {
         "arm": trial.arm.title,
         "budget": trial.budget.title,
@@ -79,6 +79,7 @@ def figures_of(out: Path, trial: Trial, splits: Splits) -> pd.DataFrame:
         "seed": trial.seed,
         "run": trial.name,
         "case": read["case"],
+        "domain": read["case"].map(lambda case: splits.domains.get(case, "")),
         "group": read["case"] if whole else read["case"].map(splits.group),
     }
     return pd.concat([pd.DataFrame(told, index=read.index), read.drop(columns="case")], axis=1)
@@ -109,6 +110,8 @@ def write_manifest(
         "smoke": smoke,
         "task": "classification" if study.classifies else "segmentation",
         "baseline": baseline(study),
+        "ceiling": study.ceiling,
+        "target": study.target,
         "arms": [arm.title for arm in arms(study)],
         "budgets": [budget.title for budget in budgets(study)],
         "measured_on": study.measured_on,
@@ -122,11 +125,14 @@ def write_manifest(
 
 
 def baseline(study: Study) -> str | None:
-    """The arm that others are set against: the one named, else the first that is supervised training alone."""
+    """The arm that others are set against: the one named, else the first that is supervised training alone.
+
+    The ceiling is none, so that there is a gap between the two.
+    """
     if study.baseline is not None:
         return study.baseline
     alone = "classification" if study.classifies else "supervised"
-    return next((arm.title for arm in arms(study) if arm.method == alone), None)
+    return next((arm.title for arm in arms(study) if arm.method == alone and arm.title != study.ceiling), None)
 
 
 def git_state() -> dict[str, Any] | None:
@@ -145,6 +151,7 @@ def _told(trial: Trial, outcome: Outcome | None, running: bool) -> dict[str, Any
     state = "missing" if trial.arm.missing else outcome.state if outcome else "running" if running else "waiting"
     return {
         "name": trial.name,
+        "trained": trial.trained,
         "arm": trial.arm.title,
         "budget": trial.budget.title,
         "method": trial.arm.method,

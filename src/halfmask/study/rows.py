@@ -14,7 +14,7 @@ from halfmask import methods
 from halfmask.config import nearest, read_settings
 from halfmask.learning.method import Pretrainer
 from halfmask.networks import factory
-from halfmask.study.protocol import Labels, Preparation, Row, Study, Training
+from halfmask.study.protocol import Domains, Labels, Prediction, Preparation, Row, Study, Training
 from halfmask.study.schema import EXAMPLES, MAPPING, parsed
 from halfmask.training.pretrained import HUB
 
@@ -60,6 +60,9 @@ class Own:
     settings: Row
     recipe: Training
     only: Mapping[str, tuple[str, ...]]
+    source: tuple[str, ...] | None = None
+    target: tuple[str, ...] | None = None
+    predict: Prediction = field(default_factory=lambda: Prediction())
 
     @property
     def labels(self) -> tuple[str, ...] | None:
@@ -77,6 +80,12 @@ class Own:
         where = f"methods: {label!r}"
         method = _name(row.pop("method", label), f"{where}: method", faults)
         recipe = _part(Training, row.pop("recipe", {}), f"{where}, recipe", faults)
+        predict = _part(Prediction, row.pop("predict", {}), f"{where}, predict", faults)
+        if predict.test_time != "entropy" and (predict.test_time_steps or predict.test_time_rate):
+            faults.append(
+                f"{where}, predict: test_time_steps and test_time_rate are of test_time: entropy; give it too"
+            )
+        sides = {side: _domains(row, side, getattr(study, side), where, faults) for side in ("source", "target")}
         known = {
             "labels": study.labels, "networks": list(study.networks), "pretraining": list(study.pretraining) or [NONE],
         }  # fmt: skip
@@ -86,7 +95,7 @@ class Own:
             if what not in dropped:
                 faults += [f"{where}: the study has no {what} {g!r}; {nearest(g, known[what])}"
                            for g in only[what] if g not in known[what]]  # fmt: skip
-        return cls(method, row, recipe, only)
+        return cls(method, row, recipe, only, **sides, predict=predict)
 
 
 def network_of(label: str, row: Row, faults: list[str]) -> tuple[Network, str]:
@@ -184,13 +193,29 @@ def _choice(given: Any, what: str, where: str, faults: list[str]) -> tuple[str, 
     return tuple(made.labels) if made else ()
 
 
+def _domains(row: Row, side: str, usual: list[str] | None, where: str, faults: list[str]) -> tuple[str, ...] | None:
+    """The row's own, which it may give up by a null, or the study's."""
+    if side not in row:
+        return None if usual is None else tuple(usual)
+    if (given := row.pop(side)) is None:
+        return None
+    made, found, _ = parsed(_Sides, {side: given})
+    faults += [f"{where}: {fault}" for fault in found]
+    return tuple(getattr(made, side)) if made else None
+
+
+class _Sides(BaseModel):
+    source: Domains | None = None
+    target: Domains | None = None
+
+
 class _Budgets(BaseModel):
     labels: list[Labels]
 
 
 def _part(kind: Any, content: Any, where: str, faults: list[str]) -> Any:
     if not isinstance(content, Mapping):
-        example = EXAMPLES["prepare" if kind is Preparation else "recipe"]
+        example = EXAMPLES[{Preparation: "prepare", Prediction: "predict"}.get(kind, "recipe")]
         faults.append(f"{where} = {content!r} {MAPPING} {example}")
         return kind()
     made, found, _ = parsed(kind, content)

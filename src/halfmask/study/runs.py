@@ -5,14 +5,17 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import torch
+
 from halfmask.data.plan import Plan
+from halfmask.inference.test_time import Adaptation, refuse_unfit
 from halfmask.learning.recipe import BASE, Recipe
 from halfmask.study.grid import Arm, Trial
 from halfmask.study.protocol import Study, Training
 from halfmask.study.rows import slug
 from halfmask.training.device import precision_of
 from halfmask.training.pretrained import named
-from halfmask.training.run import Run, describe
+from halfmask.training.run import Run, describe, make_method
 
 STORE, RUNS, PRETRAINED = "store", "runs", "pretrained"
 """What a study's folder holds: one store, its runs, and what they start from."""
@@ -22,18 +25,26 @@ def described(study: Study, arm: Arm, plan: Plan, *, device: str) -> Run:
     """What all trainings of an arm have in common.
 
     Raises:
-        ValueError: settings that do not fit each other or the plan, all of them.
+        ValueError: settings that do not fit each other or the plan, all of them; or the network has no norms of the
+            kind that the method, or the arm's prediction, needs.
     """
     settings = arm.settings | {f"network.{name}": value for name, value in arm.network.settings.items()}
-    return describe(
+    run = describe(
         plan,
         arm.method,
         settings=settings,
         network=arm.network.name,
         recipe=recipe(study, _own(arm), plan),
         slice_axis=study.slice_axis,
+        source=arm.source,
+        target=arm.target,
         precision=precision_of(study.precision, device),
     )
+    with torch.device("meta"):  # shapes only, as when the network was tried
+        method = make_method(plan, run)
+    if (kind := arm.predict.test_time) is not None:
+        refuse_unfit(method, Adaptation(kind))
+    return run
 
 
 def _own(arm: Arm) -> Training:

@@ -28,6 +28,9 @@ EXAMPLES = {
     "slices": "[20%, 100%]",
     "seeds": "[0, 1, 2]",
     "draws": "[0, 1, 2]",
+    "source": "[A, B]",
+    "target": "[C]",
+    "predict": "{test_time: entropy}",
 }
 ROW_EXAMPLES = {
     "methods": "{method: fixmatch, threshold: 0.9}",

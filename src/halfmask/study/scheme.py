@@ -14,7 +14,8 @@ from halfmask.study.job import Job
 from halfmask.study.jobs import Place, need_of, preparations, pretrainings, run_job, shared
 from halfmask.study.measure import Cost
 from halfmask.study.protocol import Study
-from halfmask.study.runs import RUNS, described, labels, of_trial
+from halfmask.study.runs import RUNS, described, of_trial
+from halfmask.training.cases import check_cases, unfit_choice
 from halfmask.training.run import Run
 from halfmask.training.validation import validated
 
@@ -38,6 +39,11 @@ class Scheme:
     def able(self) -> list[Trial]:
         """The trials that can be run."""
         return [trial for trial in self.trials if trial.name in self.runs]
+
+    @property
+    def adapts(self) -> bool:
+        """Whether some run knows of domains."""
+        return any(run.source is not None or run.target is not None for run in self.runs.values())
 
     def folder(self, trial: Trial) -> Path:
         return self.place.out / RUNS / trial.name
@@ -78,7 +84,7 @@ class Scheme:
         fold = self.splits.folds[trial.fold]
         steps = self.runs[trial.name].recipe.steps or 0
         seen = len(validated(fold, self.plan)) * min(self.study.validations, steps)
-        training = cost.start + steps * cost.step + seen * cost.case
+        training = (cost.start + steps * cost.step + seen * cost.case) * trial.trains
         measured = len(self.splits.test if self.study.measured_on == "test" else fold)
         total = training + 2 * measured * cost.case  # on the image's own grid it takes longer, and is measured
         return total, training / total if total else 0.0
@@ -104,9 +110,10 @@ def make_scheme(study: Study, place: Place, plan: Plan, splits: Splits, *, devic
                     common[title] = described(study, trial.arm, plan, device=device)
                 runs[trial.name] = of_trial(common[title], trial, place.out)
             with _noted(faults, trial.budget.title):
-                budget, draw = labels(trial.budget.labels), trial.seed if trial.draw is None else trial.draw
-                if trial.fold < len(splits.folds) and not trial.arm.unlabeled:
-                    splits.labeled(fold=trial.fold, draw=draw, budget=budget)
+                if trial.fold < len(splits.folds) and (run := runs.get(trial.name)):
+                    check_cases(run, splits)
+                    if study.checkpoint == "best" and (unfit := unfit_choice(run, splits)):
+                        faults.append(f"{trial.arm.title}: {unfit}")
     if faults:
         raise ValueError("\n".join(dict.fromkeys(faults)))
     return Scheme(study, place, plan, splits, every, runs)

@@ -9,6 +9,7 @@ from typing import Any
 
 from halfmask.data.atomic import write_text
 from halfmask.data.phantom import make_phantoms
+from halfmask.study.grid import arms
 from halfmask.study.jobs import Place
 from halfmask.study.protocol import Preparation, Row, Study, Training
 from halfmask.study.rows import Own
@@ -39,10 +40,12 @@ def make_small(study: Study, place: Place) -> tuple[Study, Place]:
     """The study on a phantom cohort, which is made in the study's folder: slices of 64 pixels, few steps, small
     networks, one seed, two folds, draws and shares of slices at most. Every arm and every kind of budget stays."""
     cohort, others = place.out / COHORT, place.out / f"{COHORT}-pretraining"
+    adapts = any(arm.source is not None or arm.target is not None for arm in arms(study))
+    labeled = 2 * LABELED if adapts else LABELED
     if not (cohort / "dataset.json").is_file():
         sealed = SEALED if study.measured_on == "test" else 0
-        subjects = LABELED + SEALED + OTHERS
-        make_phantoms(cohort, subjects=subjects, labeled=LABELED, test=sealed, shape=SHAPE)
+        subjects = labeled + SEALED + OTHERS
+        make_phantoms(cohort, subjects=subjects, labeled=labeled, test=sealed, shape=SHAPE)
     if study.classifies and not (cohort / "cases.csv").is_file():
         write_classes(cohort)
     own = any((row or {}).get("data") for row in study.pretraining.values())
@@ -52,17 +55,19 @@ def make_small(study: Study, place: Place) -> tuple[Study, Place]:
     small = {
         "prepare": Preparation(classes="scanner", folds=2)
         if study.classifies
-        else Preparation(dims=2, test=0.0, folds=2),
+        else Preparation(dims=2, test=0.0, folds=2, stratify=adapts or None),
         "plan": PLAN | {"patch": [32, 32, 32]} if study.classifies else PLAN,
         "methods": {label: _row(study, label, labels) for label in study.methods},
         "networks": {label: _network(label, row or {}) for label, row in study.networks.items()}
-        or {"unet": NETWORKS["unet"]},
+        or {"unet": NETWORKS["unet"] | _norm(study.plan.get("network_settings") or {})},
         "pretraining": {label: _variant(row or {}, study) for label, row in study.pretraining.items()},
         "labels": list(dict.fromkeys(labels.values())),
         "slices": list(dict.fromkeys([study.slices[0], study.slices[-1]])),
         "folds": [0, 1] if study.folds == "all" else [fold for fold in study.folds if fold < 2] or [0],
         "draws": study.draws and study.draws[:2],
         "seeds": study.seeds[:1],
+        "source": _sides(study, study.source),
+        "target": _sides(study, study.target),
         "recipe": _short(study.recipe),
         "precision": "32",
         "validations": 1,
@@ -82,6 +87,14 @@ def write_classes(cohort: Path) -> None:
     write_text(cohort / "cases.csv", "\n".join(lines) + "\n")
 
 
+def _sides(study: Study, named: Any) -> list[str] | None:
+    """The cohort's scanners in place of domains: A for the study's source, B for all others; if the study has a target
+    alone, B for that."""
+    names = [named] if isinstance(named, str) else named
+    own = lambda name: name in study.source if study.source else name not in (study.target or [])
+    return names and sorted({"A" if own(name) else "B" for name in names})
+
+
 def _few(budgets: list[str]) -> dict[str, str]:
     """For each budget one that the cohort has: counts become 1, 2, 3; of shares the first stays; "all" stays."""
     counts = [budget for budget in budgets if budget.isdigit()]
@@ -97,11 +110,16 @@ def _row(study: Study, label: str, labels: dict[str, str]) -> Row:
         small["labels"] = list(dict.fromkeys(labels[budget] for budget in own))
     if "recipe" in small:
         small["recipe"] = _shortened(small["recipe"])
-    return small
+    return small | {side: _sides(study, small[side]) for side in ("source", "target") if side in small}
 
 
 def _network(label: str, row: Row) -> Row:
-    return {"network": row.get("network", label)} | NETWORKS.get(str(row.get("network", label)), {})
+    return {"network": row.get("network", label)} | NETWORKS.get(str(row.get("network", label)), {}) | _norm(row)
+
+
+def _norm(row: Row) -> Row:
+    """It stays, as what a study predicts with may need batch norm."""
+    return {"norm": row["norm"]} if "norm" in row else {}
 
 
 def _variant(row: Row, study: Study) -> Row:
