@@ -71,6 +71,13 @@ def test_a_channel_does_not_depend_on_the_others(tmp_path):
     assert nibabel.load(folder / "imagesTr" / "phantom_000.nii.gz").shape == SMALL
 
 
+def test_a_structure_can_be_left_out(tmp_path):
+    folder = make_phantoms(tmp_path, subjects=1, labeled=1, test=0, shape=SMALL, structures=["lesion"])
+    assert json.loads((folder / "dataset.json").read_text())["labels"] == {"0": "background", "1": "lesion"}
+    label = np.asanyarray(nibabel.load(folder / "labelsTr" / "phantom_000.nii.gz").dataobj)
+    np.testing.assert_array_equal(label, draw(0, shape=SMALL).label == 1)
+
+
 def test_another_shape_shows_the_same_anatomy():
     fine, thick, other = draw(5), draw(5, shape=(64, 72, 32)), draw(6, shape=(64, 72, 32))
     assert thick.spacing == (2.5, 2.5, 5.0)
@@ -134,6 +141,39 @@ def test_what_a_tissue_is_adds_up_and_the_two_sides_differ():
     assert np.abs(tissues.white - tissues.white[::-1]).mean() > 0.02
 
 
+def test_earlier_cohorts_stay_what_they_were():
+    """Published figures rest on them."""
+    for scanner, sums in (("A", (17573560, 19752542)), ("B", (9319228, 10049925))):
+        phantom = draw(3, shape=(40, 44, 40), scanner=scanner)
+        np.testing.assert_allclose(phantom.image.sum((1, 2, 3), dtype=float), sums, rtol=1e-4)
+    assert [np.count_nonzero(phantom.label == value) for value in (1, 2)] == pytest.approx([144, 504], abs=2)
+
+
+def test_lesions_of_the_field_strengths_are_many_and_small_with_a_few_grown_together():
+    volumes = []
+    for subject in range(4):
+        lesion = draw(subject, shape=(64, 72, 64), channels=["FLAIR"], scanner="3T").label == 1
+        parts, count = ndimage.label(lesion, np.ones((3, 3, 3)))
+        volumes.append(ndimage.sum(lesion, parts, range(1, count + 1)) * 2.5**3)
+    loads = [each.sum() / 1000 for each in volumes]
+    assert 2 < np.median(loads) < 30 and max(loads) > 3 * min(loads)
+    assert np.median([len(each) for each in volumes]) > 20
+    assert np.median(np.concatenate(volumes)) < 100
+    assert np.mean([each.max() / each.sum() for each in volumes]) > 0.2
+
+
+def test_7t_shows_the_brain_of_3t_brighter_in_the_middle():
+    low, high = draw(0, shape=(64, 72, 64), scanner="3T"), draw(0, shape=(64, 72, 64), scanner="7T")
+    np.testing.assert_array_equal(low.label, high.label)
+    steps = np.stack(np.meshgrid(*(np.arange(n) - (n - 1) / 2 for n in low.label.shape), indexing="ij"))
+    out = np.sqrt((steps**2).sum(0)) * 2.5
+    ratio = []
+    for image in (low.image[1], high.image[1]):
+        brain = (image > 0) & (low.label == 0)
+        ratio.append(np.median(image[brain & (out < 30)]) / np.median(image[brain & (out > 60)]))
+    assert ratio[1] > 1.3 * ratio[0]
+
+
 def test_a_blob_has_the_volume_asked_for():
     everywhere, flat = np.ones((40, 45, 40), bool), np.zeros((64, 64, 64))
     everywhere[:, :, :15] = everywhere[:, :, -15:] = everywhere[:15] = everywhere[-15:] = False
@@ -153,6 +193,7 @@ def test_contrast_differs_between_subjects(phantoms):
         ({"channels": ["FLAIRR"]}, "did you mean 'FLAIR'"),
         ({"shape": (64, 64)}, r"shape \(64, 64\)"),
         ({"scanners": ["Z"]}, "no scanner is called 'Z'"),
+        ({"structures": ["lesions"]}, "did you mean 'lesion'"),
         ({"subjects": 3, "labeled": 3, "test": 1}, "1 test and 3 labeled"),
     ],
 )

@@ -12,12 +12,18 @@ from halfmask.data.phantom.template import Field
 
 
 def blobs(
-    rng: Generator, spacing: Sequence[float], rough: Field, allowed: NDArray[np.bool_], volumes: NDArray[np.floating]
+    rng: Generator,
+    spacing: Sequence[float],
+    rough: Field,
+    allowed: NDArray[np.bool_],
+    volumes: NDArray[np.floating],
+    stretch: float = 0.4,
 ) -> Field:
     """Depth in mm in a blob each of ``volumes`` (mm³), −99 far from all.
 
     Args:
         rough: a smooth field about 0, (*spatial), that pushes the surface out and in.
+        stretch: deviation of the logarithm of their axes.
         allowed: where their centers may lie, on a grid of any shape over the same view.
     """
     step = np.asarray(spacing, float)
@@ -26,10 +32,10 @@ def blobs(
     for volume in volumes:
         points = rng.random((2000, 3))
         center = points[allowed[tuple((points * allowed.shape).astype(int).T)].argmax()] * shape
-        stretch = np.exp(rng.normal(0, 0.4, 3))
-        turn = np.linalg.qr(rng.standard_normal((3, 3)))[0] / stretch[:, None]
-        radius = float(np.cbrt(volume / stretch.prod() * 3 / (4 * np.pi)))
-        reach = (1.5 * radius * stretch.max() + 2 * step) / step
+        axes = np.exp(rng.normal(0, stretch, 3))
+        turn = np.linalg.qr(rng.standard_normal((3, 3)))[0] / axes[:, None]
+        radius = float(np.cbrt(volume / axes.prod() * 3 / (4 * np.pi)))
+        reach = (1.5 * radius * axes.max() + 2 * step) / step
         low = np.maximum(0, center - reach).astype(int)
         high = np.minimum(shape, center + reach + 1).astype(int)
         box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))

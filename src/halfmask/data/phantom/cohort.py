@@ -1,7 +1,7 @@
 """A cohort of made-up subjects, written as a data set.
 
 Skull-stripped T1- and FLAIR-like heads, warped at random from an anatomical template, with contrasts that differ
-between subjects and between two scanners. Lesions are bright on FLAIR and lie in white matter, mostly beside the
+between subjects and between scanners. Lesions are bright on FLAIR and lie in white matter, mostly beside the
 ventricles. As bright, but no lesions, are patches of cortex, the choroid plexus within the ventricles and artifacts
 in the posterior fossa; a rim around the ventricles is half as bright. So place tells, and brightness alone does not.
 
@@ -16,13 +16,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import nibabel
 import numpy as np
 from numpy.typing import NDArray
 
 from halfmask.config import nearest
-from halfmask.data.atomic import atomic, write_text
-from halfmask.data.phantom.anatomy import VIEW, anatomy
+from halfmask.data.atomic import write_text
+from halfmask.data.phantom.anatomy import anatomy
+from halfmask.data.phantom.healthy import VIEW
+from halfmask.data.phantom.scan_file import write_scan
 from halfmask.data.phantom.scanner import CHANNELS, SCANNERS, picture
 
 LABELS = {0: "background", 1: "lesion", 2: "ventricles"}
@@ -54,6 +55,7 @@ def make_phantoms(
     channels: Sequence[str] = CHANNELS,
     scanners: Sequence[str] = ("A", "B"),
     name: str = "phantom",
+    structures: Sequence[str] = ("lesion", "ventricles"),
 ) -> Path:
     """Write a cohort as a Medical Segmentation Decathlon data set and return its folder.
 
@@ -66,8 +68,10 @@ def make_phantoms(
         channels: of `CHANNELS`. Images of one channel are 3D, of more 4D with channels last.
         scanners: of `SCANNERS`, one subject after the other in turn; ``dataset.json`` calls it their domain.
         name: that their numbers are put to.
+        structures: of `LABELS`; the others are background.
     """
-    _check(subjects, labeled, test, shape, channels, scanners)
+    _check(subjects, labeled, test, shape, channels, scanners, structures)
+    labels = {value: name for value, name in LABELS.items() if value == 0 or name in structures}
     folder = Path(folder)
     for old in (folder / "dataset.json", *folder.glob(f"*T[rs]/{name}_*.nii.gz")):
         old.unlink(missing_ok=True)
@@ -81,13 +85,13 @@ def make_phantoms(
         _write(folder / f"images{file}", image, phantom.spacing)
         if subject < test + labeled:
             cases[-1]["label"] = f"./labels{file}"
-            _write(folder / f"labels{file}", phantom.label, phantom.spacing)
+            _write(folder / f"labels{file}", phantom.label * np.isin(phantom.label, list(labels)), phantom.spacing)
     about = {
         "name": "Phantom",
         "description": "Made-up brains with lesions, by halfmask",
         "tensorImageSize": "3D" if len(channels) == 1 else "4D",
         "modality": {str(i): channel for i, channel in enumerate(channels)},
-        "labels": {str(value): name for value, name in LABELS.items()},
+        "labels": {str(value): name for value, name in labels.items()},
         "numTraining": subjects - test,
         "numTest": test,
         "training": cases[test:],
@@ -110,7 +114,7 @@ def draw(
     Another shape samples the same brain, with most lesions in the same places; another scanner shows the very same
     brain; a channel does not depend on which others there are.
     """
-    tissues = anatomy(np.random.default_rng((seed, subject)), shape)
+    tissues = anatomy(np.random.default_rng((seed, subject)), shape, SCANNERS[scanner].lesions)
     image = np.zeros((len(channels), *shape), np.int16)
     for i, channel in enumerate(channels):
         # From 1: to NumPy (seed, subject, 0) is the same seed as (seed, subject).
@@ -125,19 +129,22 @@ def draw(
 def _write(path: Path, array: NDArray[np.generic], spacing: Sequence[float]) -> None:
     affine = np.diag([*spacing, 1.0])
     affine[:3, 3] = (np.asarray(spacing) - VIEW) / 2  # the view's center is the origin
-    image = nibabel.Nifti1Image(array, affine)
-    image.set_sform(affine, code="scanner")
-    image.set_qform(affine, code="scanner")
-    image.header.set_xyzt_units("mm")
-    with atomic(path) as partial:
-        nibabel.save(image, partial)
+    write_scan(path, array, affine)
 
 
 def _check(
-    subjects: int, labeled: int, test: int, shape: Sequence[int], channels: Sequence[str], scanners: Sequence[str]
+    subjects: int,
+    labeled: int,
+    test: int,
+    shape: Sequence[int],
+    channels: Sequence[str],
+    scanners: Sequence[str],
+    structures: Sequence[str],
 ) -> None:
     faults = [f"no channel is called {c!r}; {nearest(c, CHANNELS)}" for c in channels if c not in CHANNELS]
     faults += [f"no scanner is called {s!r}; {nearest(s, SCANNERS)}" for s in scanners if s not in SCANNERS]
+    known = list(LABELS.values())[1:]
+    faults += [f"no structure is called {s!r}; {nearest(s, known)}" for s in structures if s not in known]
     if not scanners:
         faults.append("scanners is empty: expected one or more")
     if not channels or len(shape) != 3 or min(shape) < 8:

@@ -38,12 +38,16 @@ def tissue_maps(place: Field, spacing: Sequence[float]) -> dict[str, Field]:
     return {name: ndimage.map_coordinates(_blocks(name, block), voxel, order=1, output=np.float32) for name in MAPS}
 
 
+def template_file(name: str) -> str:
+    """Where the template's "t1" (0 outside the brain), "gm" or "wm" lies. Each has 8 bits."""
+    file = f"nilearn/datasets/data/mni_icbm152_{name}_tal_nlin_sym_09a_converted.nii.gz"
+    return str(distribution("nilearn").locate_file(file))  # not imported, which would take seconds
+
+
 @functools.lru_cache(maxsize=12)
 def _blocks(name: str, block: tuple[int, int, int]) -> Field:
     """A map of the template, averaged over blocks of voxels."""
-    file = f"nilearn/datasets/data/mni_icbm152_{MAPS[name]}_tal_nlin_sym_09a_converted.nii.gz"
-    # Located, not imported: importing nilearn takes seconds.
-    image = cast(nibabel.Nifti1Image, nibabel.load(str(distribution("nilearn").locate_file(file))))
+    image = cast(nibabel.Nifti1Image, nibabel.load(template_file(MAPS[name])))
     full = np.asarray(image.dataobj, np.float32) / 255
     if name == "brain":  # the T1 template is 0 outside the brain
         full = (full > 0.02).astype(np.float32)
