@@ -211,6 +211,15 @@ def test_one_broken_image_keeps_no_other_from_its_mask(tmp_path):
     np.testing.assert_array_equal(read(tmp_path / "out" / "three.nii.gz")[0][0] == 255, egg)
 
 
+def test_masks_and_maps_in_another_format_take_the_place_of_those_before(tmp_path):
+    image, _ = made()
+    case = Case("case", (nifti(tmp_path / "case.nii.gz", image, DIRECTIONS["RAS"]),))
+    for kind, ending in ((None, ".nii.gz"), ("nrrd", ".nrrd"), (None, ".nii.gz")):
+        predict_cases([case], predictor(), tmp_path / "out", entropy=True, kind=kind)
+        assert [p.name for p in (tmp_path / "out").glob("case*")] == [f"case{ending}"]
+        assert [p.name for p in (tmp_path / "out" / "entropy").iterdir()] == [f"case{ending}"]
+
+
 def test_an_image_is_never_overwritten(tmp_path):
     image, _ = made()
     file = nifti(tmp_path / "case.nii.gz", image, DIRECTIONS["RAS"])

@@ -121,7 +121,8 @@ def grid_faults(case: Case, path: Path, grid: Grid, first: Grid, first_path: Pat
     if grid.shape != first.shape:
         other = "the image in it" if path == first_path else first_path.name
         what = f"has shape {grid.shape}, {other} has {first.shape}"
-        yield Fault("error", case.name, str(path), what, "were both resampled? bring them to one grid")
+        remedy = "were both resampled? bring them to one grid, heads by `halfmask brain`"
+        yield Fault("error", case.name, str(path), what, remedy)
     elif (apart := grid.apart(first)) > TOLERANCE * min(first.spacing):
         what = (
             f"lies up to {apart:.2f} mm from {first_path.name} (spacing {_mm(grid.spacing)} and {_mm(first.spacing)})"

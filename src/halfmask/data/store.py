@@ -10,12 +10,15 @@ from typing import Any
 
 from halfmask.config import nearest
 from halfmask.data.atomic import write_text
+from halfmask.data.formats import files_of, uid_of
 from halfmask.data.index import Case, Index
 from halfmask.data.plan import Plan, read_plan
 from halfmask.data.split import Splits, read_splits
 from halfmask.data.stored_case import StoredCase
 
 FORMAT = 2
+BRAINS = "brains"
+"""The folder in a store for brains made of raw heads, where the plan asks for them."""
 
 
 class Store:
@@ -86,9 +89,11 @@ def case_folder(store: Path, name: str) -> Path:
 def source_key(case: Case) -> str:
     """A digest of a case's files by size and time of change: another key, and it is read anew."""
     digest = hashlib.blake2b(digest_size=8)
-    for path in (*case.images, *([case.label] if case.label else [])):
-        stat = path.stat()
-        digest.update(f"{path.name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    for first in (*case.images, *([case.label] if case.label else [])):
+        for path in files_of(first):
+            stat = path.stat()
+            digest.update(f"{path.name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+        digest.update(uid_of(first).encode())  # exports call the files of every series alike
     digest.update(f"{case.target}\n".encode() if case.target is not None else b"")
     return digest.hexdigest()
 

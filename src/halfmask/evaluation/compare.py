@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from nibabel.orientations import aff2axcodes
 
 from halfmask.data.formats import read, stem, suffix
 from halfmask.data.layouts import is_data_set, read_index
@@ -55,6 +56,7 @@ class PairReader:
     def __call__(self, pair: Pair) -> dict[str, dict[str, float]] | str:
         try:
             (prediction, grid), (label, own) = read(pair.prediction, label=True), read(pair.label, label=True)
+            label, own = turned_like(grid, label, own)
             if fault := misfit(prediction, label, grid, own):
                 return f"case {pair.case!r}: {fault}"
             return self._measured(prediction[0], label[0], grid)
@@ -72,6 +74,14 @@ class PairReader:
         for metrics in found.values():
             metrics["volume_error_ml"] *= grid.spacing[axis] if grid.scan else 1.0
         return found
+
+
+def turned_like(grid: Grid, label: np.ndarray, own: Grid) -> tuple[np.ndarray, Grid]:
+    """A label with its axes in the order and direction of another grid's, as converters of DICOM turn them."""
+    if not (grid.scan and own.scan):
+        return label, own
+    codes = "".join(aff2axcodes(grid.affine))
+    return own.orient(label, codes), own.oriented(codes)
 
 
 def misfit(prediction: np.ndarray, label: np.ndarray, grid: Grid, own: Grid) -> str | None:
@@ -95,7 +105,14 @@ def compare(
     return measured(match(predictions, labels, ignore=ignore), executor=executor)
 
 
-def match(predictions: Path, labels: Path, *, ignore: int | None = None) -> Comparison:
+def match(
+    predictions: Path,
+    labels: Path,
+    *,
+    ignore: int | None = None,
+    channels: Mapping[str, str] | None = None,
+    label: str | None = None,
+) -> Comparison:
     """Find the label of every mask in a folder.
 
     Masks that `predict` did not note in prediction.json are another run's and are left out, and so are those of
@@ -105,6 +122,8 @@ def match(predictions: Path, labels: Path, *, ignore: int | None = None) -> Comp
         predictions: masks, and prediction.json with their cases and the names of their values if `predict` wrote them.
         labels: a data set, or a folder of label files of the same names.
         ignore: the label value of voxels that nobody annotated; what prediction.json or the data set says if None.
+        channels: by name, which files or series are a case's images, where the data set leaves a choice.
+        label: a regular expression that tells which masks are the labels, where the data set leaves a choice.
 
     Raises:
         ValueError: there is nothing to compare, or any mask's case is unknown.
@@ -112,7 +131,7 @@ def match(predictions: Path, labels: Path, *, ignore: int | None = None) -> Comp
     masks = {stem(p): p for p in sorted(predictions.glob("*")) if suffix(p) and not p.name.startswith(".")}
     if not masks:
         raise ValueError(f"{predictions} holds no masks")
-    truth, structures, noted, domains = _labels(labels)
+    truth, structures, noted, domains = _labels(labels, channels, label)
     about = predictions / ABOUT
     if about.is_file():
         structures, noted, asked, known = _described(about)
@@ -171,12 +190,16 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
-def _labels(path: Path) -> tuple[Mapping[str, Path | None], Structures, int | None, dict[str, str]]:
+def _labels(
+    path: Path, channels: Mapping[str, str] | None, label: str | None
+) -> tuple[Mapping[str, Path | None], Structures, int | None, dict[str, str]]:
     """Label files by case, None for a case without one; what their values mean, and cases' domains, if that is told."""
-    if path.is_dir() and not is_data_set(path):
+    if path.is_dir() and channels is None and label is None and not is_data_set(path):
         files = [p for p in sorted(path.glob("*")) if suffix(p) and not p.name.startswith(".")]
         return {stem(p): p for p in files}, {}, None, {}
-    index = read_index(path)
+    index = read_index(path, channels=channels, label=label)
+    if not any(case.label for case in index.cases) and (errors := [f for f in index.faults if f.severity == "error"]):
+        raise ValueError("\n".join(map(str, errors)))
     structures = {name: (value,) for name, value in index.labels.items() if value}
     regions: Structures = dict(index.regions)
     return {c.name: c.label for c in index.cases}, regions or structures, index.ignore, domains_of(index.cases)

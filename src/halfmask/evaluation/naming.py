@@ -13,7 +13,7 @@ from scipy.optimize import linear_sum_assignment
 
 from halfmask.data.formats import read, write_like
 from halfmask.data.parallel import over
-from halfmask.evaluation.compare import ABOUT, Comparison, Pair, misfit
+from halfmask.evaluation.compare import ABOUT, Comparison, Pair, misfit, turned_like
 
 NAMED = "named"
 """The folder within that of the masks which holds them with their clusters named."""
@@ -94,6 +94,7 @@ class Counter:
             (mask, grid), (label, own) = read(pair.prediction, label=True), read(pair.label, label=True)
         except ValueError as e:
             return f"case {pair.case!r}: {e}"
+        label, own = turned_like(grid, label, own)
         if fault := misfit(mask, label, grid, own):
             return f"case {pair.case!r}: {fault}"
         if mask.min() < 0 or mask.max() >= self.clusters:

@@ -27,6 +27,7 @@ class Note:
         masks: the folder of the masks that were measured.
         named: the class of each cluster, where labels named them; else empty.
         domains: case to domain, for every case that has one.
+        chosen: the options ``channels`` and ``label``, as far as they were given.
     """
 
     table: Path
@@ -37,9 +38,17 @@ class Note:
     masks: Path
     named: tuple[str, ...] = ()
     domains: Mapping[str, str] = field(default_factory=dict)
+    chosen: Mapping[str, str] = field(default_factory=dict)
 
 
-def write(predictions: Path, labels: Path, comparison: Comparison, table: Path, named: Sequence[str] = ()) -> None:
+def write(
+    predictions: Path,
+    labels: Path,
+    comparison: Comparison,
+    table: Path,
+    named: Sequence[str] = (),
+    chosen: Mapping[str, str | None] | None = None,
+) -> None:
     """Note it in ``predictions``; table and masks relative to it, so that all can move together."""
     (masks,) = {pair.prediction.parent for pair in comparison.pairs}
     told = {
@@ -51,6 +60,7 @@ def write(predictions: Path, labels: Path, comparison: Comparison, table: Path, 
         "named": list(named),
         "domains": dict(comparison.domains),
         "files": {pair.case: str(pair.label.resolve()) for pair in comparison.pairs},
+        "chosen": {option: text for option, text in (chosen or {}).items() if text is not None},
     }
     write_text(predictions / FILE, json.dumps(told, indent=1))
 
@@ -75,6 +85,7 @@ def read(predictions: Path) -> Note:
             masks=predictions / told.get("masks", "."),
             named=tuple(told.get("named", ())),
             domains=dict(told.get("domains") or {}),
+            chosen=dict(told.get("chosen") or {}),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as e:
         raise ValueError(

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from halfmask.data.formats import write_like
+from halfmask.data.formats import is_dicom, write_like
 from halfmask.data.index import Case
 from halfmask.data.plan import Plan
 from halfmask.data.preprocess import Prepared, preprocess, read_case
@@ -118,7 +118,8 @@ def _write_maps(
         for case, each, value in zip(cases, read, values, strict=True):
             whole = each.frame.restore(np.maximum(value, 0), fill=0)
             levels = np.rint(255 * whole / max(float(whole.max()), 1e-30)).astype(np.uint8)
-            write_like(out / kind / case.name, levels, case.images[0])
+            image = case.images[0]
+            write_like(out / kind / case.name, levels, image, kind="nifti" if is_dicom(image) else None)
 
 
 def prepared(case: Case, plan: Plan) -> Prepared:

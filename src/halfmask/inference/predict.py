@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from halfmask.data.atomic import write_text
-from halfmask.data.formats import stem, suffix, write_like
+from halfmask.data.formats import Kind, refuse_unfit, stem, suffix, write_like
 from halfmask.data.index import Case
 from halfmask.data.plan import Plan
 from halfmask.data.preprocess import Prepared, file_values, preprocess, read_case
@@ -64,6 +64,13 @@ class Predictor:
         """What each of the probabilities is of."""
         return self.plan.output_names if self.clusters is None else [f"cluster {k}" for k in range(self.clusters)]
 
+    @property
+    def values(self) -> dict[int, str]:
+        """What each number in a mask means."""
+        if self.clusters is not None:
+            return dict(enumerate(self.names))
+        return {value: name for name, value in self.plan.labels.items()}
+
     def decide(self, probability: Tensor) -> np.ndarray:
         """Class or cluster numbers (*shape), uint8, from what `probability` gave."""
         if self.exclusive:
@@ -95,23 +102,27 @@ def predict_cases(
     *,
     probability: bool = False,
     entropy: bool = False,
+    kind: Kind | None = None,
     about: dict[str, Any] | None = None,
 ) -> list[Path]:
-    """Write a mask for each case into ``out``, in the format and geometry of its (first) image.
+    """Write a mask for each case into ``out``, in the geometry of its (first) image and in its format or another.
 
     A case that cannot be predicted does not keep the others from it.
 
     Args:
         probability: also write each class's probability, into ``out/probability/CLASS``.
         entropy: also write the entropy, 0 sure to 1 undecided, into ``out/entropy``.
+        kind: the format of masks and maps; each image's own if None.
         about: what to note beside the masks.
 
     Returns: the masks' paths.
 
     Raises:
-        ValueError: at the end, with every case that failed; at once, if a mask would overwrite an image.
+        ValueError: at the end, with every case that failed; at once, if a mask would overwrite an image or a
+            format cannot hold the masks.
     """
     refuse_among(cases, out)
+    refuse_formats(cases, kind)
     out.mkdir(parents=True, exist_ok=True)
     plan, written, failed = predictor.plan, [], []
     described = {"labels": plan.labels, "regions": plan.regions, "ignore": plan.ignore_value, **(about or {})}
@@ -123,16 +134,36 @@ def predict_cases(
     with Progress("predict", len(cases)) as progress:
         for case in cases:
             try:
-                written.append(_predict(case, predictor, out, probability, entropy))
+                mask = _predict(case, predictor, out, probability, entropy, kind)
+                written.append(mask)
+                remove_others(out, case, mask)
             except ValueError as e:
                 failed.append(str(e))
                 say(f"failed: {e}")
-                for old in [p for p in out.iterdir() if suffix(p) and stem(p) == case.name]:
-                    old.unlink()  # another run's mask of this case would pass for this one's
+                remove_others(out, case, None)
             progress.advance()
     if failed:
         raise ValueError(f"{len(failed)} of {len(cases)} cases were not predicted:\n" + "\n".join(failed))
     return written
+
+
+def refuse_formats(cases: Sequence[Case], kind: Kind | None) -> None:
+    """Raise ValueError if masks of some cases cannot be written in a format; what cannot be read will fail later."""
+    faults = []
+    for case in cases:
+        try:
+            refuse_unfit(case.images[0], kind)
+        except ValueError as e:
+            faults.append(f"case {case.name!r}: {e}")
+    if faults:
+        some = f"\nand {len(faults) - 5} more" if len(faults) > 5 else ""
+        raise ValueError("\n".join(faults[:5]) + some)
+
+
+def remove_others(out: Path, case: Case, mask: Path | None) -> None:
+    """Another run's mask of this case, in whatever format, would pass for this one's."""
+    for old in [p for p in out.iterdir() if suffix(p) and stem(p) == case.name and p != mask]:
+        old.unlink()
 
 
 def refuse_among(cases: Sequence[Case], out: Path) -> None:
@@ -143,7 +174,7 @@ def refuse_among(cases: Sequence[Case], out: Path) -> None:
         raise ValueError(f"{out} holds the images themselves ({clash[0]!r}, …); choose another folder")
 
 
-def _predict(case: Case, predictor: Predictor, out: Path, probability: bool, entropy: bool) -> Path:
+def _predict(case: Case, predictor: Predictor, out: Path, probability: bool, entropy: bool, kind: Kind | None) -> Path:
     plan, like = predictor.plan, case.images[0]
     image, _, grid = read_case(case, label=False)
     check_like(case, image, grid, plan)
@@ -154,15 +185,16 @@ def _predict(case: Case, predictor: Predictor, out: Path, probability: bool, ent
         for number, (name, one) in enumerate(zip(predictor.names, p, strict=True)):
             outside = number == around if predictor.exclusive else plan.members[0, number]  # the box: background
             folder = out / "probability" / name.replace("/", "_")
-            _write_map(folder, case, prepared, one, fill=float(outside))
+            _write_map(folder, case, prepared, one, kind, fill=float(outside))
     if entropy:
-        _write_map(out / "entropy", case, prepared, uncertainty(p, exclusive=predictor.exclusive), fill=0.0)
+        _write_map(out / "entropy", case, prepared, uncertainty(p, exclusive=predictor.exclusive), kind, fill=0.0)
     if prepared.frame.shape == prepared.frame.kept:  # nothing to resample: bring class numbers back, not scores
         classes = prepared.frame.place(predictor.decide(p), fill=around)
     else:
         members = None if predictor.exclusive else plan.members
         classes = prepared.frame.restore_classes(p.float().cpu().numpy(), members, fill=around)
-    return write_like(out / case.name, file_values(classes, plan) if predictor.clusters is None else classes, like)
+    values = file_values(classes, plan) if predictor.clusters is None else classes
+    return write_like(out / case.name, values, like, names=predictor.values, kind=kind)
 
 
 def _around(clusters: np.ndarray) -> int:
@@ -193,5 +225,6 @@ def uncertainty(probability: Tensor, *, exclusive: bool) -> Tensor:
     return share.clamp(0, 1)
 
 
-def _write_map(folder: Path, case: Case, prepared: Prepared, values: Tensor, *, fill: float) -> None:
-    write_like(folder / case.name, prepared.frame.restore(values.float().cpu().numpy(), fill=fill), case.images[0])
+def _write_map(folder: Path, case: Case, prepared: Prepared, values: Tensor, kind: Kind | None, *, fill: float) -> None:
+    whole = prepared.frame.restore(values.float().cpu().numpy(), fill=fill)
+    remove_others(folder, case, write_like(folder / case.name, whole, case.images[0], kind=kind))

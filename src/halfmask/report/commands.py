@@ -12,8 +12,8 @@ from halfmask.report.gather import Entry
 OPTIONS = ("labels", "slices", "slice_axis", "fold", "seed", "draw", "network", "precision", "init")
 DOMAINS = ("source", "target")
 OF_LABELS = ("labels", "slices", "slice_axis", "draw")
-PREDICTED = {"checkpoint": "last", "overlap": 0.5, "domain": None, "test_time": None, "test_time_steps": None,
-             "test_time_rate": None}  # fmt: skip
+PREDICTED = {"checkpoint": "last", "overlap": 0.5, "format": None, "channels": None, "domain": None, "test_time": None,
+             "test_time_steps": None, "test_time_rate": None}  # fmt: skip
 """Options of `halfmask predict` that take a value, and what they are unless given."""
 RECIPE = ("steps", "optimizer", "rate", "momentum", "weight_decay", "schedule", "clip")
 
@@ -37,7 +37,8 @@ def commands(entry: Entry) -> list[str]:
     if entry.evaluation is not None:
         note = entry.evaluation
         ignore = [] if note.ignore is None else ["--ignore-value", note.ignore]
-        found.append(_typed("evaluate", entry.masks, note.labels, "--out", note.table, *ignore))
+        chosen = [word for option, text in note.chosen.items() for word in (f"--{option}", text)]
+        found.append(_typed("evaluate", entry.masks, note.labels, "--out", note.table, *ignore, *chosen))
     return found
 
 

@@ -13,6 +13,7 @@ from halfmask.data import prepare as preparing
 from halfmask.data.draw import FOLDS, draw_splits
 from halfmask.data.index import Case, Index
 from halfmask.data.layouts import read_index
+from halfmask.data.layouts.patterns import named_patterns
 from halfmask.data.split import Splits
 from halfmask.data.store import Store
 from halfmask.report.settings import duration
@@ -180,7 +181,10 @@ def _prepared(study: Study, place: Place, spacing: object) -> Iterator[tuple[Sto
         return
     options = study.prepare
     columns = tuple(options.classes.split(",")) if options.classes else ()
-    index = read_index(place.data, group=options.group, domain=options.domain, classes=columns)
+    channels = None if options.channels is None else named_patterns(options.channels)
+    index = read_index(
+        place.data, group=options.group, domain=options.domain, classes=columns, channels=channels, label=options.label
+    )
     if options.ignore_value is not None:
         index = replace(index, ignore=options.ignore_value)
     splits = draw_splits(

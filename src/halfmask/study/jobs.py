@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -32,11 +32,12 @@ class Place:
 
 
 def preparations(study: Study, place: Place, variants: Sequence[Pretraining]) -> list[Job]:
-    """The study's data set, and each that some variant pre-trains on."""
+    """The study's data set, and each that some variant pre-trains on, of the same patch if the study names one."""
+    patch = {key: value for key, value in study.plan.items() if key == "patch"}
     found = [_prepare(STORE, place.data, study.prepare, study.plan, place)]
     for variant in variants:
         if variant.data and place.pretraining_data is not None:
-            found.append(_prepare(_own_store(variant), place.pretraining_data, variant.prepare, {}, place))
+            found.append(_prepare(_own_store(variant), place.pretraining_data, variant.prepare, patch, place))
     return found
 
 
@@ -72,6 +73,8 @@ def run_job(study: Study, trial: Trial, run: Run, place: Place, cost: Cost, *, t
     predict += _options(trial.arm.predict)
     masks = f"{folder}/{'classes' if study.classifies else 'masks'}"
     evaluate = ["evaluate", masks, _named(place.data, place.out), "--workers", "1"]
+    if not study.classifies:  # the same images and labels as were prepared
+        evaluate += _options(study.prepare, only=("channels", "label"))
     predict += [] if trial.trains else ["--out", masks]
     arm = trial.arm
     needs = () if arm.pretraining.method is None else (f"pretrain {pretrained_name(arm, trial.fold)}",)
@@ -124,10 +127,10 @@ def _own_store(variant: Pretraining) -> str:
     return f"{STORE}-{slug(variant.label)}"
 
 
-def _options(part: Training | Prediction | Preparation) -> list[str]:
-    """A part of a study as options of its verb; a truth stands without a value."""
+def _options(part: Training | Prediction | Preparation, *, only: Collection[str] | None = None) -> list[str]:
+    """A part of a study as options of its verb, all or some; a truth stands without a value."""
     words: list[str] = []
-    for name, value in part.model_dump(exclude_none=True).items():
+    for name, value in part.model_dump(exclude_none=True, include=None if only is None else set(only)).items():
         flag = f"--{name.replace('_', '-')}"
         words += [flag] if value is True else [] if value is False else [flag, str(value)]
     return words

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from halfmask.config import Count
+from halfmask.data.layouts.patterns import named_patterns
 from halfmask.study.plain import read_plain
 from halfmask.study.schema import Place, parsed
 
@@ -70,6 +71,15 @@ def _columns(value: Any) -> Any:
     return ",".join(map(str, value)) if isinstance(value, list) else value
 
 
+def _channels(value: Any) -> Any:
+    """As `halfmask prepare --channels` takes it: "T1=mprage|t1w,FLAIR"; a list, or a mapping, is as good."""
+    if isinstance(value, dict):
+        value = [name if pattern is None else f"{name}={pattern}" for name, pattern in value.items()]
+    text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    named_patterns(text)
+    return text
+
+
 def _listed(value: Any) -> Any:
     """One domain is a list of one."""
     return value if value is None or isinstance(value, list | dict) else [value]
@@ -123,6 +133,8 @@ class Preparation(_Part):
 
     group: Annotated[str, AfterValidator(_pattern)] | None = None
     domain: Annotated[str, AfterValidator(_pattern)] | None = None
+    channels: Annotated[str, BeforeValidator(_channels)] | None = None
+    label: Annotated[str, AfterValidator(_pattern)] | None = None
     classes: Annotated[Text, BeforeValidator(_columns)] | None = None
     test: Annotated[float, Field(ge=0, lt=1)] | None = None
     seed: Seed | None = None

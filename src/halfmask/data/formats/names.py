@@ -8,7 +8,9 @@ NIFTI = (".nii.gz", ".nii")
 VOLUMES = (".nrrd", ".nhdr", ".mha", ".mhd", ".gipl.gz", ".gipl", ".vtk", ".mrc")
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 HDF5 = (".h5", ".hdf5")
-SUFFIXES = NIFTI + VOLUMES + PICTURES + HDF5
+DICOM = (".dcm", ".dicom", ".ima")
+"""Many DICOM files have no suffix, or a number's: those are known by how they begin."""
+SUFFIXES = NIFTI + VOLUMES + PICTURES + HDF5 + DICOM
 
 
 def suffix(path: Path) -> str:

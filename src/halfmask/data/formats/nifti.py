@@ -42,6 +42,24 @@ def write_like(path: Path, array: np.ndarray, like: Path) -> Path:
     return path
 
 
+def geometry(path: Path) -> Grid:
+    """The grid, without the voxels."""
+    image: Any = nibabel.load(path)
+    return _grid(image.shape, image.affine)
+
+
+def write(path: Path, array: np.ndarray, grid: Grid) -> Path:
+    """Write (*spatial) as .nii.gz at the place of a grid."""
+    path = path.with_name(path.name + ".nii.gz")
+    image = nibabel.Nifti1Image(array, grid.affine)
+    image.set_sform(grid.affine, code=1)
+    image.set_qform(grid.affine, code=1)
+    image.header.set_xyzt_units("mm")
+    with atomic(path) as partial:
+        nibabel.save(image, partial)
+    return path
+
+
 def _grid(shape: tuple[int, ...], affine: np.ndarray) -> Grid:
     if len(shape) < 2 or 0 in shape:
         raise ValueError(f"its shape {shape} is no image's")

@@ -49,15 +49,24 @@ def write_like(path: Path, array: np.ndarray, like: Path) -> Path:
     """Write (*spatial) as PNG, or as TIFF what PNG cannot hold: float, many pages, numbers below 0 or above 65535."""
     with _told_if_truncated(like):
         flat = len(_size(like)) == 2
+    source = None
+    with contextlib.suppress(RuntimeError):  # a kind that ITK cannot read: the size of its print is lost
+        source = itk.header(like)
+    return _write(path, array, flat=flat, source=source)
+
+
+def write_flat(path: Path, array: np.ndarray) -> Path:
+    """Write (height, width) as PNG, or as TIFF what PNG cannot hold."""
+    return _write(path, array[None], flat=True, source=None)
+
+
+def _write(path: Path, array: np.ndarray, *, flat: bool, source: sitk.ImageFileReader | None) -> Path:
     ending = ".png" if flat else ".tiff"
     if np.issubdtype(array.dtype, np.floating):
         ending = ".tiff"
     elif array.dtype != np.uint8:
         dtype = _whole(array)
         array, ending = array.astype(dtype), ending if dtype == np.uint16 else ".tiff"
-    source = None
-    with contextlib.suppress(RuntimeError):  # a kind that ITK cannot read: the size of its print is lost
-        source = itk.header(like)
     return itk.write(path.with_name(path.name + ending), array, flat=flat, source=source)
 
 
