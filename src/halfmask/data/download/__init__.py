@@ -1,0 +1,1 @@
+"""Public data sets, downloaded and laid out so that `halfmask check` reads them."""
