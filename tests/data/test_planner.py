@@ -249,8 +249,6 @@ def test_labels_regions_and_ignore():
 
 def test_what_cannot_be_planned():
     scans = prints((64, 64, 64), (1.0,) * 3)
-    with pytest.raises(ValueError, match="no case outside the test part has a label"):
-        planned(prints((64, 64, 64), (1.0,) * 3, values=()))
     with pytest.raises(ValueError, match="mixes pictures and scans"):
         planned([*scans, *prints((1, 64, 64), (1.0,) * 3, axes=None)])
 

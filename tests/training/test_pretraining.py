@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from halfmask import methods, verbs
+from halfmask.data.phantom import make_phantoms
 from halfmask.data.plan import read_plan, write_plan
 from halfmask.data.split import Splits
 from halfmask.data.stored_case import StoredCase
@@ -47,6 +48,19 @@ def state(folder, which="last.pt"):
 def trainer(store, out, *, steps=3, **options):
     run = describe(store.plan, "simclr", settings={}, network=None, recipe=Recipe(steps=steps, unlabeled=4))
     return Trainer(run, store, out, Options(threads=0, **({"validations": 0} | options)))
+
+
+def test_a_data_set_without_a_single_label_can_be_learned_from(tmp_path):
+    make_phantoms(tmp_path / "data", subjects=3, labeled=0, test=0, shape=(24, 24, 24))
+    for _ in range(2):  # the same again is nothing to do
+        verbs.prepare(tmp_path / "data", out=tmp_path / "store", dims=2, folds=3, workers=1)
+    verbs.pretrain("rotation", tmp_path / "store", out=tmp_path / "pre", steps=1, batch=2, threads=0)
+    result = json.loads((tmp_path / "pre" / "result.json").read_text())
+    assert result["labeled"] == [] and result["unlabeled"] == 3
+    with pytest.raises(
+        ValueError, match="no case has a label outside fold 0 and the sealed part, and fixmatch learns from labels"
+    ):
+        verbs.train("fixmatch", tmp_path / "store", out=tmp_path / "run", steps=1)
 
 
 @pytest.mark.parametrize("dims", [2, 3], ids=["2d", "3d"])

@@ -33,6 +33,8 @@ def draw_splits(
     have it. Nothing may then be taken from its beginning: without a validation part there is one empty fold, and
     the last step counts; what has to be drawn all the same comes from the end.
 
+    Without a single label there is nothing to draw: one empty fold, and no case in any order.
+
     Where whole images have classes, every part holds them in proportion, and so does every budget.
 
     Args:
@@ -62,6 +64,9 @@ def draw_splits(
         drawn = _take(by_turns(queue, domains) if stratify else queue, members, test)
         tested += [n for n in _cases_of(index, groups, drawn) if n not in tested]
     rest = [g for g in (members if index.ordered else sorted(members)) if g not in drawn]
+    if not any(case.labeled for case in index.cases):  # to be learned from by pre-training or clustering alone
+        drawn_by = {"test": test, "seed": seed, "folds": folds or 1, "stratify": stratify}
+        return Splits(tuple(tested), ((),), ((),) * DRAWS, groups, drawn_by, domains_of(index.cases))
     if not any(index[n].split not in VALIDATED for g in rest for n in members[g]):
         raise ValueError(
             f"{sum(map(len, members.values()))} labeled cases in {len(members)} groups leave nothing to train on "

@@ -52,7 +52,7 @@ def make_plan(
         fields: of the plan, decided by hand; pooling and kernels follow from a patch.
 
     Raises:
-        ValueError: no case is labeled, pictures and scans are mixed, or fields do not fit.
+        ValueError: labels lie in the test part alone, pictures and scans are mixed, or fields do not fit.
     """
     why: list[str] = []
     fields = fields or {}
@@ -136,16 +136,23 @@ def _outputs(labels: dict[str, int], regions: dict[str, list[str]], why: list[st
 
 def _labels(index: Index, fingerprints: Sequence[Fingerprint], why: list[str]) -> dict[str, int]:
     found = sorted({v for f in fingerprints for v in f.values})
-    if not found:
+    if not found and any(case.labeled for case in index.cases):
         raise ValueError("no case outside the test part has a label; at least one is needed to plan")
+    if not found:
+        why.append("labels: no case has one, so only what learns from images alone can be trained: pretrain, and picie")
+        return _described(index) or {"background": 0, "foreground": 1}
     if found == [0]:
         raise ValueError("every label outside the test part is empty; at least one must mark something")
     if index.labels:
-        return {name: value for name, value in index.labels.items() if value != index.ignore}
+        return _described(index)
     why.append(f"labels: not described, so named after the values found: {found}")
     values = [v for v in sorted({0, *found}, key=lambda v: (v != 0, v)) if v != index.ignore]
     only = "foreground" if len(values) == 2 else None
     return {"background" if v == 0 else only or f"class {v}": v for v in values}
+
+
+def _described(index: Index) -> dict[str, int]:
+    return {name: value for name, value in index.labels.items() if value != index.ignore}
 
 
 def _geometry(

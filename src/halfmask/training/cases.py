@@ -21,7 +21,7 @@ def labeled_cases(run: Run, store: Store) -> tuple[str, ...]:
     images alone.
 
     Raises:
-        ValueError: the store has no such fold or domain, or fewer labels than the budget.
+        ValueError: the store has no such fold or domain, fewer labels than the budget, or none.
     """
     return _labeled(run, store.splits)
 
@@ -35,6 +35,11 @@ def _labeled(run: Run, splits: Splits) -> tuple[str, ...]:
         raise ValueError(
             f"no case of the source {', '.join(source)} has a label outside fold {run.fold} and the sealed part, so "
             "there is nothing to learn from; give another --source or --fold"
+        )
+    if not found:
+        raise ValueError(
+            f"no case has a label outside fold {run.fold} and the sealed part, and {run.method} learns from labels; "
+            "`halfmask pretrain` and `halfmask train picie` learn from images alone"
         )
     return found
 
