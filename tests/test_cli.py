@@ -7,7 +7,12 @@ import pytest
 
 from halfmask import cli, verbs
 
-VERBS = [command.name for command in cli.app.registered_commands]
+GROUPS = {group.name: group.typer_instance for group in cli.app.registered_groups}
+COMMANDS = {c.name: ([c.name], c.callback) for c in cli.app.registered_commands} | {
+    f"{c.name}_{name}": ([name, c.name], c.callback) for name, app in GROUPS.items() for c in app.registered_commands
+}
+"""Verb to the words that call it (get_data: data get), and what they call."""
+VERBS = list(COMMANDS)
 HEAVY = {"torch", "numpy", "pandas", "scipy", "monai", "nibabel", "SimpleITK", "blosc2", "lightning_fabric"}
 
 
@@ -52,7 +57,7 @@ def test_every_public_verb_is_a_command():
 @pytest.mark.parametrize("name", VERBS)
 def test_a_command_has_the_arguments_of_its_verb(name):
     verb = inspect.signature(getattr(verbs, name)).parameters
-    (command,) = (c.callback for c in cli.app.registered_commands if c.name == name)
+    _, command = COMMANDS[name]
     parameters = inspect.signature(command).parameters
     assert list(parameters) == list(verb)
     assert [p.default for p in parameters.values()] == [p.default for p in verb.values()]
@@ -63,16 +68,16 @@ def test_help_names_every_option_and_imports_nothing_heavy():
     """One process for all, as each import is paid for once."""
     script = (
         "import sys\nfrom halfmask import cli\n"
-        f"for verb in [None, *{VERBS}]:\n"
-        "    sys.argv = ['halfmask', *([verb] if verb else []), '--help']\n"
+        f"for words in {[[], *(words for words, _ in COMMANDS.values())]}:\n"
+        "    sys.argv = ['halfmask', *words, '--help']\n"
         "    try:\n        cli.main()\n    except SystemExit as e:\n        assert not e.code, e.code\n"
         f"heavy = sorted({HEAVY} & set(sys.modules))\n"
         "assert not heavy, heavy\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env={"COLUMNS": "200"})
     assert done.returncode == 0, done.stderr
-    for name in VERBS:
-        assert name in done.stdout
+    for name, (words, _) in COMMANDS.items():
+        assert " ".join(words) in done.stdout
         for p in inspect.signature(getattr(verbs, name)).parameters.values():
             if p.kind is p.KEYWORD_ONLY:
                 assert f"--{p.name.replace('_', '-')}" in done.stdout

@@ -42,8 +42,10 @@ def main() -> None:
 
 
 _AGAIN = {
+    verbs.brain: "to go on: what is done is kept",
     verbs.prepare: "to go on: what is stored is kept",
     verbs.demo: "to go on: what is trained is kept",
+    verbs.get_data: "to go on: what has come is kept",
     verbs.study: "to go on: what is done is kept",
     verbs.pretrain: "with --resume to go on from the last checkpoint",
     verbs.train: "with --resume to go on from the last checkpoint",
@@ -99,10 +101,15 @@ def _hints(verb: Callable[..., Any]) -> dict[str, Any]:
 
 
 for _verb in (
-    verbs.demo, verbs.check, verbs.prepare, verbs.pretrain, verbs.train, verbs.predict, verbs.evaluate, verbs.study,
-    verbs.report, verbs.methods,
+    verbs.demo, verbs.check, verbs.brain, verbs.prepare, verbs.pretrain, verbs.train, verbs.predict, verbs.evaluate,
+    verbs.study, verbs.report, verbs.methods,
 ):  # fmt: skip
     app.command(_verb.__name__)(_command(_verb))
+
+_data = typer.Typer(no_args_is_help=True, help="List public data sets, and get one.")
+_data.command("list")(_command(verbs.list_data))
+_data.command("get")(_command(verbs.get_data))
+app.add_typer(_data, name="data")
 
 
 @app.callback(invoke_without_command=True)

@@ -42,6 +42,8 @@ class Plan(BaseModel):
         kernels: of the convolutions at each level.
         flips: axes along which mirroring is allowed.
         network: of `halfmask.networks`, with ``network_settings``.
+        brain: how raw scans of heads are made brains before all else, as `halfmask.brain.settings` has it; {} for
+            all its steps as they come, None for images that are used as they are.
         why: the reasons, for the reader.
     """
 
@@ -68,6 +70,7 @@ class Plan(BaseModel):
     network: str = "unet"
     network_settings: dict[str, Any] = {}
     memory_gib: float = 8.0
+    brain: dict[str, Any] | None = None
     why: list[str] = []
 
     @property

@@ -22,7 +22,7 @@ from halfmask.data.plan import Plan, plan_of, read_plan, write_plan
 from halfmask.data.planner import make_plan, regions_by_name, short
 from halfmask.data.preprocess import preprocess, read_case
 from halfmask.data.split import Splits, read_splits, write_splits
-from halfmask.data.store import Store, case_folder, source_key, write_index
+from halfmask.data.store import BRAINS, Store, case_folder, source_key, write_index
 from halfmask.data.stored_case import is_sound, write_case
 from halfmask.progress import say
 
@@ -68,7 +68,7 @@ def prepare(
     if ignore_value is not None:
         index = replace(index, ignore=ignore_value)
     plan_file, splits_file, fingerprint_file = (out / f for f in ("plan.yaml", "splits.yaml", "fingerprint.json"))
-    others = [p for p in out.glob("*") if not p.name.startswith(".partial-")]
+    others = [p for p in out.glob("*") if not p.name.startswith(".partial-") and p.name != BRAINS]
     if others and not any(f.exists() for f in (plan_file, splits_file, fingerprint_file)):
         raise ValueError(f"{out} is not empty and no store; choose another folder")
     if plan_file.exists():

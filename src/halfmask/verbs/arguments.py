@@ -29,6 +29,24 @@ Classes = Annotated[
     str | None,
     Doc("To tell whole images apart: the CSV table's column of classes, or several columns of 0 and 1, as mel,nevus."),
 ]
+Channels = Annotated[
+    str | None,
+    Doc(
+        "The images of a case, in order, where there is a choice: names, each with a regular expression on the BIDS "
+        "suffix, the DICOM series' description or the end of the file's name: T1=mprage|t1w,FLAIR."
+    ),
+]
+Format = Annotated[
+    Literal["nifti", "nrrd", "mha", "png", "dicom-seg"] | None,
+    Doc("Of masks and maps, in each image's own geometry; the image's own format unless given."),
+]
+Label = Annotated[
+    str | None,
+    Doc(
+        "Which masks are the labels, where there is a choice: a regular expression on the path of a BIDS mask (its "
+        "pipeline, label-… or desc-…) or on the end of the file's name: lesion."
+    ),
+]
 Workers = Annotated[int | None, Doc("Processes that work at once; all cores unless given.")]
 Device = Annotated[Literal["auto", "cpu", "cuda"], Doc("Where to compute; auto is cuda where there is one.")]
 
@@ -120,6 +138,20 @@ def budget(text: str | None) -> int | float | None:
 def names(text: str | None) -> tuple[str, ...]:
     """ "melanoma, nevus" as two names."""
     return tuple(part.strip() for part in (text or "").split(",") if part.strip())
+
+
+def channels(text: str | None) -> dict[str, str] | None:
+    """ "T1=mprage|t1w,FLAIR" by name; a name alone is its own expression."""
+    from halfmask.data.layouts.patterns import named_patterns
+
+    return None if text is None else named_patterns(text)
+
+
+def expression(text: str | None, option: str) -> str | None:
+    """The text of a regular expression, checked."""
+    from halfmask.data.layouts.patterns import checked
+
+    return None if text is None else checked(text, f"--{option}: {text!r}")
 
 
 def millimeters(text: str | None) -> tuple[float, ...] | None:

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from halfmask.verbs.arguments import (
+    Channels,
     Classes,
     Doc,
     Domain,
     Group,
+    Label,
     Workers,
+    expression,
     millimeters,
     names,
     plan_fields,
     require,
     worker_count,
 )
+from halfmask.verbs.arguments import (
+    channels as named_channels,
+)
+from halfmask.verbs.heads import asked_brains, stored_brains
 
 if TYPE_CHECKING:
     from halfmask.data.index import Fault
@@ -28,6 +35,8 @@ def check(
     *,
     group: Group = None,
     domain: Domain = None,
+    channels: Channels = None,
+    label: Label = None,
     classes: Classes = None,
     out: Annotated[Path | None, Doc("Also write the faults as a CSV table.")] = None,
     workers: Workers = None,
@@ -37,7 +46,10 @@ def check(
     from halfmask.data.layouts import read_index
     from halfmask.data.parallel import workers as pool
 
-    index = read_index(data, group=group, domain=domain, classes=names(classes))
+    index = read_index(
+        data, group=group, domain=domain, classes=names(classes), channels=named_channels(channels),
+        label=expression(label, "label"),
+    )  # fmt: skip
     with pool(worker_count(workers)) as executor:
         faults = checking.check(index, executor=executor)
     if out is not None:
@@ -63,6 +75,8 @@ def prepare(
     out: Annotated[Path, Doc("The store to make; edit its plan.yaml or splits.yaml and run again to change it.")],
     group: Group = None,
     domain: Domain = None,
+    channels: Channels = None,
+    label: Label = None,
     classes: Classes = None,
     test: Annotated[
         float | None, Doc("Share of the labeled cases to seal, unless the data set says which; 0.2 unless given.")
@@ -98,12 +112,19 @@ def prepare(
         (dims in (None, 2, 3), f"--dims is 2 or 3, got {dims}"),
         (memory is None or memory > 0, f"--memory is a number of GiB above 0, got {memory}"),
     )
-    index = read_index(data, group=group, domain=domain, classes=names(classes))
+    index = read_index(
+        data, group=group, domain=domain, classes=names(classes), channels=named_channels(channels),
+        label=expression(label, "label"),
+    )  # fmt: skip
+    fields = plan_fields(set)
     with pool(worker_count(workers)) as executor:
+        if (asked := asked_brains(out, fields)) is not None:
+            drawing: dict[str, Any] = {"test": test, "seed": seed, "folds": folds, "stratify": stratify}
+            index, fields["brain"] = stored_brains(index, out, asked, drawing, executor)
         store = preparing.prepare(
             index, out, test=test, seed=seed, folds=folds, stratify=stratify,
             dims=dims, spacing=millimeters(spacing),  # type: ignore[arg-type]
-            memory_gib=memory, ignore_value=ignore_value, fields=plan_fields(set), executor=executor,
+            memory_gib=memory, ignore_value=ignore_value, fields=fields, executor=executor,
         )  # fmt: skip
     plan, splits = store.plan, store.splits
     print(f"{len(store.stored)} cases stored in {out}, {len(splits.test)} sealed, {len(splits.folds)} folds")

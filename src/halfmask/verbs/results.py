@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from halfmask.verbs.adaptation import Domain, Rate, Steps, TestTime, adaptation_of, noted, with_domain
-from halfmask.verbs.arguments import Device, Doc, Workers, require, worker_count
+from halfmask.verbs.arguments import Channels, Device, Doc, Format, Label, Workers, expression, require, worker_count
+from halfmask.verbs.arguments import channels as named_channels
 from halfmask.verbs.classes import evaluate_classes, predict_classes
+from halfmask.verbs.heads import is_brains, predict_heads, predicted_brains
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +35,8 @@ def predict(
     probability: Annotated[bool, Doc("Also write each class's probability.")] = False,
     entropy: Annotated[bool, Doc("Also write the entropy, 0 sure to 1 undecided.")] = False,
     saliency: Annotated[bool, Doc("Of whole images: also write maps of where the network looked.")] = False,
+    format: Format = None,
+    channels: Channels = None,
     domain: Domain = None,
     test_time: TestTime = None,
     test_time_steps: Steps = None,
@@ -40,7 +45,7 @@ def predict(
 ) -> list[Path]:
     """Write a mask for each image, in the image's own geometry and format; or a table of what whole images show."""
     from halfmask.data.layouts import read_images
-    from halfmask.data.store import Store
+    from halfmask.data.store import BRAINS, Store
     from halfmask.evaluation import note
     from halfmask.inference.predict import predict_cases
     from halfmask.inference.test_time import refuse_unfit
@@ -51,6 +56,8 @@ def predict(
 
     if (images is None) == (split is None):
         raise ValueError("give either IMAGES or --split")
+    if channels is not None and images is None:
+        raise ValueError("--channels chooses among IMAGES; the store of --split knows its own")
     if not 0 <= overlap < 1:
         raise ValueError(f"--overlap lies in [0, 1), got {overlap}")
     if out is None and split is None:
@@ -69,30 +76,43 @@ def predict(
         cases = [opened.sources[name] for name in names]
     else:
         assert images is not None
-        cases = read_images(images, channels=len(plan.channels))
+        patterns = named_channels(channels)
+        cases = read_images(images, channels=len(plan.channels), patterns=patterns, names=plan.channels)
     sides = rest.get("domains") or {}
     cases = with_domain(cases, domain, sides, run)
+    heads = cases if plan.brain is not None and images is not None and not is_brains(images, plan) else None
     fabric = make_fabric(device)
     if fabric.device.type == "cuda":
         fabric = make_fabric(device, told.precision)
     method.to(fabric.device)
     about = {"run": str(run.resolve()), "method": told.method, "checkpoint": checkpoint, "flips": flips}
+    about |= {name: value for name, value in (("format", format), ("channels", channels)) if value is not None}
     about |= {"split": split, "source": None if images is None else str(images.resolve())}
     if isinstance(method, Classifier):
         require(
             (not probability, "--probability writes maps; the table holds each image's probabilities anyway"),
             (not entropy, "--entropy writes maps, and whole images have none"),
             (overlap == 0.5, "--overlap is of windows, and whole images are seen at once"),
+            (format is None, "--format is of masks and their maps, and whole images have a table"),
             (domain is None, "--domain chooses statistics of normalization, and those of whole images are one for all"),
         )
+        cases, failed = (cases, []) if heads is None else predicted_brains(heads, plan, (out or run) / BRAINS)
         classified = make_class_predictor(method, plan, fabric, flips=flips)
-        return [predict_classes(cases, classified, out or run / "classes", about, saliency=saliency)]
+        table = predict_classes(cases, classified, out or run / "classes", about, saliency=saliency)
+        if failed:
+            raise ValueError("\n".join(failed))
+        return [table]
     require((not saliency, "--saliency is of whole images' classes; a mask shows by itself what was looked at"))
     out, about = out or run / "masks", about | {"overlap": overlap} | noted(domain, adaptation)
     source = sides.get("source", ())
     predictor = make_predictor(method, plan, fabric, flips=flips, overlap=overlap, source=source, adaptation=adaptation)
     note.forget(out)
-    masks = predict_cases(cases, predictor, out, probability=probability, entropy=entropy, about=about)
+    written = partial(predict_cases, predictor=predictor, probability=probability, entropy=entropy, about=about)
+    make = lambda brains, folder: written(brains, out=folder)
+    if heads is None:
+        masks = written(cases, out=out, kind=format)
+    else:
+        masks = predict_heads(heads, plan, out, make, names=predictor.values, kind=format)
     print(f"{len(masks)} masks in {out}")
     return masks
 
@@ -109,6 +129,8 @@ def evaluate(
     ignore_value: Annotated[
         int | None, Doc("Label value of voxels that nobody annotated; what was prepared with unless given.")
     ] = None,
+    channels: Channels = None,
+    label: Label = None,
     workers: Workers = None,
 ) -> pd.DataFrame:
     """Compare masks with labels, case by case; clusters are named by the labels. Or classes of whole images."""
@@ -117,9 +139,14 @@ def evaluate(
 
     out = out or predictions / "metrics.csv"
     if class_truth.classifies(predictions):
-        require((ignore_value is None, "--ignore-value is of masks, and the class of a whole image is known or empty"))
+        require(
+            (ignore_value is None, "--ignore-value is of masks, and the class of a whole image is known or empty"),
+            (channels is None and label is None, "--channels and --label choose images and masks, not classes"),
+        )
         return evaluate_classes(predictions, labels, out)
-    matched = compare.match(predictions, labels, ignore=ignore_value)
+    matched = compare.match(
+        predictions, labels, ignore=ignore_value, channels=named_channels(channels), label=expression(label, "label")
+    )
     named: list[str] = []
     with pool(worker_count(workers)) as executor:
         if clusters := naming.unnamed(predictions):
@@ -129,7 +156,7 @@ def evaluate(
             print(f"The labels of these {len(matched.pairs)} cases named the clusters: {told}; named masks in {place}")
         result = compare.measured(matched, executor=executor)
     table.write(result, out)
-    note.write(predictions, labels, matched, out, named)
+    note.write(predictions, labels, matched, out, named, {"channels": channels, "label": label})
     table.write(domains.summaries(result, matched.domains), out.with_name(f"{out.stem}-summary{out.suffix}"))
     parts = domains.apart(result, matched.domains)
     for name, rows in parts.items():

@@ -1,0 +1,1 @@
+"""From raw scans of heads to brains that lie alike: registration, skull stripping, bias correction, normalization."""
