@@ -5,9 +5,11 @@ import textwrap
 import pytest
 
 from halfmask.study.grid import arms, budgets, trials
-from halfmask.study.jobs import Place, pretrainings, shared
+from halfmask.study.jobs import Place, preparations, pretrainings, run_job, shared
+from halfmask.study.measure import Cost
 from halfmask.study.protocol import read_study
 from halfmask.study.runs import init, pretrained_name
+from halfmask.training.run import Run
 
 
 def study(tmp_path, text):
@@ -94,6 +96,7 @@ def test_all_faults_come_at_once_with_the_nearest_known_key(tmp_path):
         ("name: a\nmethods: {supervised: }\nseeds: 3", "seeds = 3 should be a list such as [0, 1, 2]"),
         ("name: a\nmethods: {supervised: }\nseeds: [yes]", "seeds = [True] has a truth (true, yes, on)"),
         ("name: a\nmethods: {supervised: }\nprepare: {group: '(', spacing: 1}", "prepare.group = '(' is no regular"),
+        ("name: a\nmethods: {supervised: }\nprepare: {channels: 'T1=('}", "prepare.channels = 'T1=(' --channels: '('"),
         ("name: a\nmethods: {supervised: }\nplan: {patch: large}", "plan.patch = 'large' should be a valid list"),
         ("name: a\nmethods: {supervised: {labels: []}}", "labels = [] should be a list of some of the study's labels"),
         ("name: a\nmethods: {supervised: {networks: [unet]}}", "the study has no networks 'unet'"),
@@ -324,3 +327,15 @@ def test_a_row_that_reads_no_labels_has_a_column_of_its_own(tmp_path):
     assert "the method 'picie' reads no labels; leave out labels" in faults(
         tmp_path, "name: a\nmethods: {picie: {labels: [1]}}\nlabels: [1]\n"
     )
+
+
+def test_what_chooses_images_and_labels_is_told_to_prepare_and_evaluate(tmp_path):
+    rows = "name: a\nmethods: {supervised: }\nprepare: {label: one/, channels: "
+    for channels in ("'T1=mprage|t1,FLAIR'", "{T1: mprage|t1, FLAIR: }", "[T1=mprage|t1, FLAIR]"):
+        read, place = study(tmp_path, f"{rows}{channels}}}"), Place(tmp_path, tmp_path / "data")
+        chosen = ("--channels", "T1=mprage|t1,FLAIR", "--label", "one/")
+        (prepare,) = preparations(read, place, [])
+        assert prepare.commands[0][-4:] == chosen
+        (trial,) = trials(read, [0])
+        *_, evaluate = run_job(read, trial, Run("supervised"), place, Cost(), threads=1).commands
+        assert evaluate[0] == "evaluate" and evaluate[-4:] == chosen
